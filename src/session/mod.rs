@@ -1,0 +1,16 @@
+//! What travels through the pipeline: a [`Session`], what was [`Learned`] from it, and the [`Envelope`] around both.
+
+mod envelope;
+pub mod formats;
+mod key;
+mod learned;
+mod model;
+mod moment;
+
+pub use envelope::{Effect, Envelope, FileFacts};
+pub use key::{Identity, SessionKey};
+pub use learned::{
+    Example, Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic, Turn,
+};
+pub use model::{Message, Rating, Role, Session};
+pub use moment::Moment;

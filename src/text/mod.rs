@@ -1,0 +1,1 @@
+//! Reading prose: what several stages share.
