@@ -19,6 +19,9 @@
 
 pub mod config;
 pub mod pipeline;
+pub mod platform;
 pub mod session;
+pub mod spool;
 pub mod stages;
+pub mod state;
 pub mod text;

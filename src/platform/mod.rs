@@ -1,0 +1,8 @@
+//! What differs between operating systems, each with a portable fallback.
+
+mod files;
+
+pub use files::{
+    Signature, create_private, is_disk_full, last_change, lstat, make_private_dir, open_regular,
+    rename_no_replace, same_filesystem, sync_dir, sync_filesystem,
+};

@@ -1,0 +1,20 @@
+//! The folders: what lies in the spool is found, claimed, and settled in `done/` or `failed/`.
+
+mod claim;
+mod folders;
+mod intake;
+mod lock;
+mod names;
+mod outcome;
+mod readiness;
+mod retention;
+mod watch;
+
+pub use claim::{Claimed, ReadError, Refusal};
+pub use folders::{FolderError, Home};
+pub use intake::{Intake, IntakeSettings, IntakeStatus};
+pub use lock::{InstanceLock, LockError};
+pub use names::{NameFilter, shown};
+pub use outcome::{AttemptRecord, SIDECAR_SUFFIX, Sidecar};
+pub use retention::{Retention, sweep};
+pub use watch::WatcherKind;

@@ -1,0 +1,18 @@
+//! What must be remembered about files between two runs of the daemon.
+//!
+//! The folders are the truth; this store is an index over them that can be rebuilt. It answers: was this content
+//! learned already, how often was this file tried and when next, what did an outside stage add before the crash.
+//!
+//! One thread writes (the settler, see [`crate::pipeline`]); any thread reads.
+
+mod records;
+mod sled_store;
+mod state;
+mod store;
+
+pub use records::{
+    Attempt, Checkpoint, FileRecord, LearnedRecord, LedgerEntry, Outcome, RecordError, SettledMark, Totals,
+};
+pub use sled_store::SledStore;
+pub use state::{State, StateBatch};
+pub use store::{Batch, InMemoryStore, StateError, StateStore};

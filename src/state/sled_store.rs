@@ -1,0 +1,163 @@
+//! The store on disk.
+//!
+//! sled 0.34 promises that `flush` makes writes durable, and on Linux it does not: it writes and starts the
+//! write-back, without fsync. So the log file is synced here. Values stay small (a value of 128 KiB or more would
+//! become a blob file that sled never syncs), and the cache is bounded (its default is a gibibyte).
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use super::{Batch, StateError, StateStore};
+use crate::platform;
+
+const CACHE_BYTES: u64 = 32 << 20;
+
+/// [`StateStore`] on sled.
+#[derive(Debug)]
+pub struct SledStore {
+    db: sled::Db,
+    log: File,
+}
+
+impl SledStore {
+    /// Opens or makes the store in a folder of its own.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        platform::make_private_dir(dir)?;
+        // sled panics on some kinds of damage; that is damage too.
+        let opened = std::panic::catch_unwind(|| {
+            sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open()
+        });
+        let db = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(error)) => return Err(translate(error)),
+            Err(_) => return Err(StateError::Corrupt("it could not be opened".into())),
+        };
+        let log = File::open(dir.join("db"))?;
+        platform::sync_dir(dir)?;
+        Ok(SledStore { db, log })
+    }
+
+    /// Moves a damaged store out of the way, so that a new one can take its place; where it lies now.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn set_aside(dir: &Path, stamp: &str) -> io::Result<PathBuf> {
+        let mut name = dir.as_os_str().to_os_string();
+        name.push(format!(".damaged-{stamp}"));
+        let aside = PathBuf::from(name);
+        std::fs::rename(dir, &aside)?;
+        Ok(aside)
+    }
+}
+
+impl StateStore for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        Ok(self.db.get(key).map_err(translate)?.map(|value| value.to_vec()))
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError> {
+        for pair in self.db.scan_prefix(prefix) {
+            let (key, value) = pair.map_err(translate)?;
+            if !each(&key, &value) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.writes {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.db.apply_batch(writes).map_err(translate)?;
+        self.db.flush().map_err(translate)?;
+        self.log.sync_data()?;
+        Ok(())
+    }
+}
+
+fn translate(error: sled::Error) -> StateError {
+    match error {
+        sled::Error::Io(error)
+            if error.kind() == io::ErrorKind::WouldBlock
+                || error.to_string().contains("could not acquire lock") =>
+        {
+            StateError::Busy
+        }
+        sled::Error::Io(error) => StateError::Io(error),
+        other => StateError::Corrupt(other.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::super::InMemoryStore;
+    use super::*;
+
+    fn batches() -> impl Strategy<Value = Vec<Batch>> {
+        let key = proptest::collection::vec(0u8..4, 0..4);
+        let value = proptest::option::of(proptest::collection::vec(any::<u8>(), 0..64));
+        let batch = proptest::collection::vec((key, value), 0..8).prop_map(|writes| Batch { writes });
+        proptest::collection::vec(batch, 0..12)
+    }
+
+    fn all(store: &dyn StateStore, prefix: &[u8]) -> Vec<(Vec<u8>, Vec<u8>)> {
+        let mut pairs = Vec::new();
+        store
+            .scan(prefix, &mut |key, value| {
+                pairs.push((key.to_vec(), value.to_vec()));
+                true
+            })
+            .unwrap();
+        pairs
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+        #[test]
+        fn the_store_holds_what_a_map_would_hold_also_after_it_was_reopened(batches in batches()) {
+            let dir = tempfile::tempdir().unwrap();
+            let model = InMemoryStore::default();
+            for batch in batches {
+                // The same key twice in one batch: the last write counts in both.
+                let store = SledStore::open(dir.path()).unwrap();
+                store.apply(batch.clone()).unwrap();
+                model.apply(batch).unwrap();
+                drop(store);
+            }
+            let store = SledStore::open(dir.path()).unwrap();
+            for prefix in [&[][..], &[1], &[2, 3]] {
+                prop_assert_eq!(all(&store, prefix), all(&model, prefix));
+            }
+        }
+    }
+
+    #[test]
+    fn a_second_opening_is_told_that_the_store_is_in_use() {
+        let dir = tempfile::tempdir().unwrap();
+        let _first = SledStore::open(dir.path()).unwrap();
+        assert!(matches!(SledStore::open(dir.path()), Err(StateError::Busy)));
+    }
+
+    #[test]
+    fn a_damaged_store_is_an_error_and_can_be_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("sled");
+        drop(SledStore::open(&path).unwrap());
+        std::fs::write(path.join("conf"), b"segment_size: 7\nnonsense").unwrap();
+        assert!(SledStore::open(&path).is_err());
+        let aside = SledStore::set_aside(&path, "20260101").unwrap();
+        assert!(aside.exists() && !path.exists());
+        assert!(SledStore::open(&path).is_ok());
+    }
+}
