@@ -1,1 +1,23 @@
-//! The chat formats, one file each.
+//! The chat formats, one file each, and what they share.
+
+mod branch;
+mod chatgpt;
+mod claude;
+mod content;
+mod decode;
+mod detect;
+mod doc;
+mod error;
+mod head;
+mod jsonl;
+mod keep;
+mod message;
+mod named;
+mod native;
+mod openai;
+mod sharegpt;
+mod sink;
+
+pub use decode::{Decoded, Format, decode, decode_within, looks_complete};
+pub use error::{DecodeError, DecodeErrorKind};
+pub use sink::Limits;
