@@ -152,21 +152,27 @@ impl<'a> Node<'a> {
 }
 
 impl Reader {
+    /// Adds one message. What the model writes to anybody but `all` calls a tool: it becomes a tool call beside an
+    /// empty text.
     fn add(&mut self, doc: Doc<'_>) -> Result<(), DecodeError> {
         let node = Node::read(doc)?;
         let role = role(node.role.ok_or_else(|| doc.error("the message does not say who speaks"))?)?;
         if let Some(settings) = node.settings.filter(|settings| settings.kind() == Kind::Object) {
             self.keep_settings(settings)?;
         }
-        let Some(said) = node.content.map(|content| self.read_content(content)).transpose()?.flatten() else {
-            return Ok(());
-        };
+        let calls = role == Role::Assistant && node.recipient.as_deref().is_some_and(|to| to != "all");
+        let Some(content) = node.content else { return Ok(()) };
+        let Some(said) = self.read_content(content, !calls)? else { return Ok(()) };
         if node.hidden {
             return Ok(());
         }
         let mut message = Message::new(role, without_citations(said.text));
         message.metadata = said.aside;
-        self.add_call(&node, &mut message);
+        if calls {
+            let arguments = std::mem::take(&mut message.text);
+            let call = serde_json::json!({"name": node.recipient, "arguments": arguments});
+            message.metadata.insert("tool_calls".to_owned(), Value::Array(vec![call]));
+        }
         if let Some(attachments) = node.attachments.filter(|_| role == Role::User) {
             add_attachments(attachments, &mut message)?;
         }
@@ -183,18 +189,8 @@ impl Reader {
         Ok(())
     }
 
-    /// What the model writes to anybody but `all` calls a tool: it becomes a tool call beside an empty text.
-    fn add_call(&self, node: &Node<'_>, message: &mut Message) {
-        let recipient = node.recipient.as_deref().unwrap_or("all");
-        if message.role == Role::Assistant && recipient != "all" {
-            let arguments = std::mem::take(&mut message.text);
-            let call = serde_json::json!({"name": recipient, "arguments": arguments});
-            message.metadata.insert("tool_calls".to_owned(), Value::Array(vec![call]));
-        }
-    }
-
-    /// The text of a message's content; `None` for what is no speech.
-    fn read_content(&mut self, doc: Doc<'_>) -> Result<Option<Content>, DecodeError> {
+    /// The text of a message's content, with code in a fence if it is `shown`; `None` for what is no speech.
+    fn read_content(&mut self, doc: Doc<'_>, shown: bool) -> Result<Option<Content>, DecodeError> {
         let (mut kind, mut parts, mut language) = (Cow::Borrowed("text"), None, None);
         let (mut text, mut result) = (None, None);
         doc.each_entry("a content object", |key, value| {
@@ -221,7 +217,7 @@ impl Reader {
             None => Content::default(),
         };
         match text.or(result) {
-            Some(code) if &*kind == "code" => {
+            Some(code) if shown && &*kind == "code" => {
                 let language = language.filter(|language| language != "unknown").unwrap_or_default();
                 content.push(&format!("```{language}\n{code}\n```"));
             }
@@ -260,7 +256,7 @@ fn add_attachments(attachments: Doc<'_>, message: &mut Message) -> Result<(), De
                 match &*key {
                     "name" => name = value.text(),
                     "mime_type" | "mimeType" => {
-                        picture = value.text().is_some_and(|mime| mime.starts_with("image/"))
+                        picture = value.text().is_some_and(|mime| mime.starts_with("image/"));
                     }
                     _ => {}
                 }
@@ -293,4 +289,168 @@ fn without_citations(text: String) -> String {
     }
     clean.push_str(rest);
     clean
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::{error, many, one};
+    use crate::session::{Role, Session};
+
+    fn node(parent: Value, message: Value) -> Value {
+        json!({"parent": parent, "children": [], "message": message})
+    }
+
+    fn says(role: &str, text: &str) -> Value {
+        json!({"author": {"role": role}, "content": {"content_type": "text", "parts": [text]}, "weight": 1.0})
+    }
+
+    /// A conversation that is one line of messages.
+    fn chain(messages: &[Value]) -> Value {
+        let mut mapping = json!({"root": node(Value::Null, Value::Null)});
+        let mut parent = "root".to_owned();
+        for (index, message) in messages.iter().enumerate() {
+            let id = format!("n{index}");
+            mapping[&id] = node(json!(parent), message.clone());
+            parent = id;
+        }
+        json!({"id": "c", "title": null, "current_node": parent, "mapping": mapping})
+    }
+
+    fn texts(session: &Session) -> Vec<&str> {
+        session.messages.iter().map(|message| message.text.as_str()).collect()
+    }
+
+    fn read(messages: &[Value]) -> Session {
+        one(&chain(messages).to_string())
+    }
+
+    #[test]
+    fn the_branch_the_user_saw_last_is_read_and_the_others_are_not() {
+        let mut tree = json!({
+        "id": "c1", "conversation_id": "c1", "title": null, "create_time": 1772449200.25, "update_time": null,
+        "current_node": "a1", "default_model_slug": null, "gizmo_id": null,
+        "mapping": {
+            "r": node(Value::Null, Value::Null),
+            "a1": node(json!("q"), json!({"id": "m3", "author": {"role": "assistant"}, "create_time": 1772449262,
+                "content": {"content_type": "text", "parts": ["Green."]}, "metadata": {"model_slug": "gpt-x"}})),
+            "a2": node(json!("q"), says("assistant", "Black.")),
+            "q": node(json!("r"), says("user", "Tea?")),
+        }});
+        let session = one(&tree.to_string());
+        assert_eq!(texts(&session), ["Tea?", "Green."]);
+        assert_eq!(session.session_id, "c1");
+        assert_eq!((session.app.as_deref(), session.model.as_deref()), (Some("chatgpt"), Some("gpt-x")));
+        assert_eq!(session.start_time.unwrap().to_string(), "2026-03-02T11:00:00.25Z");
+        assert_eq!(session.end_time.unwrap().to_string(), "2026-03-02T11:01:02Z");
+        assert_eq!(session.messages[1].id.as_deref(), Some("m3"));
+        assert_eq!(session.metadata["title"], Value::Null);
+
+        tree["current_node"] = json!("gone");
+        let text = tree.to_string();
+        assert_eq!(texts(&one(&text)), ["Tea?", "Black."], "no current node: the last leaf of the file");
+        tree["mapping"]["r"]["parent"] = json!("q");
+        tree["mapping"]["q"]["parent"] = json!("a1");
+        tree["current_node"] = json!("a1");
+        let text = tree.to_string();
+        assert_eq!(texts(&one(&text)), ["Tea?", "Green."], "a circle ends where it closes");
+    }
+
+    #[test]
+    fn hidden_messages_thoughts_and_settings_are_no_speech() {
+        let session = read(&[
+            json!({"author": {"role": "system"}, "content": {"content_type": "text", "parts": [""]}, "weight": 0.0}),
+            json!({"author": {"role": "user"}, "weight": 0, "content": {"content_type": "user_editable_context",
+                "user_profile": "I am a nurse.", "user_instructions": "Be brief."}}),
+            json!({"author": {"role": "system"}, "content": {"content_type": "model_editable_context",
+                "model_set_context": "1. Likes tea."}}),
+            says("user", "Hi"),
+            json!({"author": {"role": "assistant"}, "content": {"content_type": "thoughts", "thoughts": []}}),
+            json!({"author": {"role": "assistant"}, "channel": "analysis",
+                "content": {"content_type": "text", "parts": ["hm"]}}),
+            json!({"author": {"role": "system"}, "content": {"content_type": "text", "parts": ["secret"]},
+                "metadata": {"is_visually_hidden_from_conversation": true}}),
+            json!({"author": {"role": "assistant"}, "content": {"content_type": "reasoning_recap", "content": "4s"}}),
+            says("assistant", "Hello."),
+        ]);
+        assert_eq!(texts(&session), ["Hi", "Hello."]);
+        assert_eq!(session.metadata["user_profile"], "I am a nurse.");
+        assert_eq!(session.metadata["user_instructions"], "Be brief.");
+        assert_eq!(session.metadata["model_set_context"], "1. Likes tea.");
+    }
+
+    #[test]
+    fn every_kind_of_content_becomes_text_or_a_mark() {
+        let message = |role: &str, content: Value| json!({"author": {"role": role}, "content": content});
+        let session = read(&[
+            json!({"author": {"role": "user"}, "metadata": {"attachments": [
+                    {"name": "cat.png", "mime_type": "image/png"}, {"name": "plan.pdf", "mime_type": "application/pdf"}]},
+                "content": {"content_type": "multimodal_text", "parts": [
+                    {"content_type": "image_asset_pointer", "asset_pointer": "x"}, "What is it?",
+                    {"content_type": "audio_transcription", "text": "spoken"},
+                    {"content_type": "audio_asset_pointer"}]}}),
+            json!({"author": {"role": "assistant"}, "recipient": "python",
+                "content": {"content_type": "code", "language": "unknown", "text": "1+1"}}),
+            message("tool", json!({"content_type": "execution_output", "text": "2"})),
+            message("tool", json!({"content_type": "tether_browsing_display", "result": "page"})),
+            message("tool", json!({"content_type": "citable_code_output", "output_str": "3"})),
+            message("tool", json!({"content_type": "computer_output", "screenshot": {}})),
+            message("assistant", json!({"content_type": "code", "language": "rust", "text": "fn x() {}"})),
+            message(
+                "assistant",
+                json!({"content_type": "text",
+                "parts": ["Two\u{E200}cite\u{E202}turn0search1\u{E201}, surely \u{E200}cut"]}),
+            ),
+        ]);
+        assert_eq!(
+            texts(&session),
+            [
+                "[image]\nWhat is it?\nspoken\n[file: plan.pdf]",
+                "",
+                "2",
+                "page",
+                "3",
+                "[computer output]",
+                "```rust\nfn x() {}\n```",
+                "Two, surely \u{E200}cut",
+            ]
+        );
+        assert_eq!(
+            session.messages[1].metadata["tool_calls"],
+            json!([{"name": "python", "arguments": "1+1"}])
+        );
+        assert_eq!(session.messages[0].metadata["attachments"][1]["name"], "plan.pdf");
+    }
+
+    #[test]
+    fn an_export_is_read_in_every_wrapping_and_what_is_left_out_is_counted() {
+        let chat = chain(&[says("user", "a")]);
+        let mut forgotten = chain(&[says("user", "b")]);
+        forgotten["is_do_not_remember"] = json!(true);
+        let bare = json!({"id": "x", "title": "no tree", "create_time": 1.0});
+        let silent = chain(&[]);
+        let all = json!([bare, forgotten, chat, silent, chat, {"id": "y", "mapping": null}]);
+        for text in [all.to_string(), json!({"conversations": all}).to_string()] {
+            let decoded = many(&text);
+            assert_eq!((decoded.format, decoded.sessions.len()), ("chatgpt", 2));
+            assert_eq!(
+                decoded.skipped,
+                [
+                    "1 conversation without messages",
+                    "1 conversation marked \"do not remember\" by the user",
+                    "2 conversations exported without their messages"
+                ]
+            );
+        }
+        let alone = many(&forgotten.to_string());
+        assert!(alone.sessions.is_empty() && alone.skipped.len() == 1);
+    }
+
+    #[test]
+    fn a_message_of_nobody_known_names_its_place() {
+        let text = chain(&[says("oracle", "a")]).to_string();
+        assert_eq!(error(&text).path.as_deref(), Some("mapping.n0.message.author.role"));
+        assert_eq!(one(&chain(&[says("tool", "a")]).to_string()).messages[0].role, Role::Tool);
+    }
 }

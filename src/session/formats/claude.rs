@@ -133,3 +133,64 @@ fn mark_files(list: Doc<'_>, said: &mut Content) -> Result<(), DecodeError> {
         Ok(())
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::super::testing::{many, one, said};
+
+    fn chat(messages: Value) -> Value {
+        json!({"uuid": "c", "name": "Tea", "summary": "", "account": {"uuid": "acc"},
+            "created_at": "2026-01-02T03:04:05.678901Z", "updated_at": "2026-01-02T04:00:00Z", "chat_messages": messages})
+    }
+
+    #[test]
+    fn an_export_is_read_with_its_files_and_without_thoughts() {
+        let text = json!([chat(json!([
+            {"uuid": "m1", "sender": "human", "text": "Read this", "created_at": "2026-01-02T03:04:06Z",
+             "content": [{"type": "text", "text": "Read this"}], "files": [{"file_name": "photo.jpg"}],
+             "attachments": [{"file_name": "plan.txt", "file_size": 4, "extracted_content": "plan"}]},
+            {"uuid": "m2", "sender": "assistant", "text": "", "attachments": [], "content": [
+                {"type": "thinking", "thinking": "hm"}, {"type": "tool_use", "name": "search", "input": {"q": "x"}},
+                {"type": "tool_result", "name": "search", "content": []}, {"type": "text", "text": "A plan."}]},
+            {"uuid": "m3", "sender": "human", "text": "older exports", "content": []},
+            {"uuid": "m4", "sender": "assistant", "text": "", "content": []}
+        ]))]);
+        let session = one(&text.to_string());
+        let texts: Vec<&str> = session.messages.iter().map(|message| message.text.as_str()).collect();
+        assert_eq!(texts, ["Read this\n[file: plan.txt]\n[file: photo.jpg]", "A plan.", "older exports"]);
+        assert_eq!(session.messages[0].metadata["attachments"][0]["extracted_content"], "plan");
+        assert_eq!(session.messages[1].metadata["tool_calls"][0]["name"], "search");
+        assert_eq!((session.session_id.as_str(), session.app.as_deref()), ("c", Some("claude")));
+        assert_eq!(session.user_id, None, "an account is kept, but it is not the app's user");
+        assert_eq!(session.metadata["account"]["uuid"], "acc");
+        assert_eq!(session.start_time.unwrap().to_string(), "2026-01-02T03:04:05.678901Z");
+    }
+
+    #[test]
+    fn of_an_edited_chat_the_last_branch_is_read() {
+        let root = "00000000-0000-4000-8000-000000000000";
+        let turn = |id: &str, parent: &str, who: &str| json!({"uuid": id, "parent_message_uuid": parent, "sender": who, "text": id});
+        let edited = [
+            turn("q", root, "human"),
+            turn("first", "q", "assistant"),
+            turn("more", "first", "human"),
+            turn("again", "q", "assistant"),
+        ];
+        let mut text = chat(json!(edited));
+        assert_eq!(said(&text.to_string()), ["q", "again"]);
+        text["current_leaf_message_uuid"] = json!("more");
+        assert_eq!(said(&text.to_string()), ["q", "first", "more"]);
+        assert_eq!(said(&chat(json!(edited[..3])).to_string()), ["q", "first", "more"]);
+        let loose = json!([turn("a", "x", "human"), turn("b", "y", "assistant")]);
+        assert_eq!(said(&chat(loose).to_string()), ["a", "b"], "parents that are not there cut nothing off");
+    }
+
+    #[test]
+    fn chats_without_messages_are_counted() {
+        let decoded = many(&json!([chat(Value::Null), chat(json!([]))]).to_string());
+        assert!(decoded.sessions.is_empty());
+        assert_eq!(decoded.skipped.len(), 2);
+    }
+}

@@ -142,3 +142,97 @@ fn not_utf8(bytes: &[u8], error: std::str::Utf8Error) -> DecodeError {
     error.truncated = torn;
     error
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const CHAT: &str = r#"{"messages": [{"role": "user", "content": "grüß dich"}]}"#;
+
+    #[test]
+    fn bytes_that_are_no_text_say_where_and_what_to_do() {
+        let torn = &CHAT.as_bytes()[..CHAT.find('ß').unwrap() + 1];
+        let cases: [(&[u8], DecodeErrorKind, &str, bool); 8] = [
+            (b"", DecodeErrorKind::Empty, "the file holds nothing", true),
+            (b"\xEF\xBB\xBF \n", DecodeErrorKind::Empty, "the file holds nothing", true),
+            (b"\0\0\0", DecodeErrorKind::Empty, "the file holds nothing but NUL characters", true),
+            (torn, DecodeErrorKind::NotUtf8, "middle of a character, at byte 47 (line 1, column 47)", true),
+            (
+                b"{\"a\":\n\"caf\xE9\"}",
+                DecodeErrorKind::NotUtf8,
+                "byte 10 (0xE9) is not UTF-8 text (line 2, column 5)",
+                false,
+            ),
+            (b"\xFF\xFE{\0", DecodeErrorKind::NotUtf8, "byte 0 (0xFF)", false),
+            (b"PK\x03\x04\xF0\x00", DecodeErrorKind::NotUtf8, "byte 4 (0xF0)", false),
+            (b"\xEF\xBB", DecodeErrorKind::NotUtf8, "at byte 0", true),
+        ];
+        for (bytes, kind, message, truncated) in cases {
+            let error = decode(bytes, Format::Auto).unwrap_err();
+            assert_eq!((error.kind, error.truncated), (kind, truncated), "{error}");
+            assert!(error.to_string().contains(message), "{error}");
+            assert!(error.hint.is_some());
+            assert!(!looks_complete(bytes));
+        }
+    }
+
+    #[test]
+    fn a_file_that_ends_too_early_is_known_as_such_wherever_it_is_cut() {
+        let marked = format!("\u{FEFF}{CHAT}\n");
+        for end in 0..marked.len() - 2 {
+            let bytes = &marked.as_bytes()[..end];
+            let error = decode(bytes, Format::Auto).unwrap_err();
+            assert!(error.truncated, "{end}: {error}");
+            assert!(!looks_complete(bytes), "{end}");
+        }
+        assert!(looks_complete(marked.as_bytes()) && decode(marked.as_bytes(), Format::Auto).is_ok());
+    }
+
+    #[test]
+    fn a_format_that_is_asked_for_is_the_only_one_read() {
+        use Format::{Atles, Chatgpt, Claude, Jsonl, Openai, Sharegpt};
+        let files = [
+            (
+                r#"{"session_id": "s", "messages": [{"role": "user", "content": "a"}]}"#,
+                vec![Atles, Openai, Jsonl],
+            ),
+            (r#"[{"messages": [{"role": "user", "content": "a"}]}]"#, vec![Atles, Openai]),
+            (r#"[{"role": "user", "content": "a"}]"#, vec![Openai, Sharegpt, Jsonl]),
+            (r#"{"conversations": [{"from": "human", "value": "a"}]}"#, vec![Sharegpt, Jsonl]),
+            (
+                r#"{"mapping": {"a": {"message": {"author": {"role": "user"}, "content": {"parts": ["a"]}}}}}"#,
+                vec![Chatgpt, Jsonl],
+            ),
+            (r#"[{"chat_messages": [{"sender": "human", "text": "a"}]}]"#, vec![Claude]),
+            (
+                "{\"role\": \"user\", \"content\": \"a\"}\n{\"role\": \"user\", \"content\": \"a\"}",
+                vec![Jsonl],
+            ),
+        ];
+        for (text, readable) in files {
+            for format in [Atles, Openai, Sharegpt, Chatgpt, Claude, Jsonl] {
+                let found = decode(text.as_bytes(), format).is_ok_and(|decoded| !decoded.sessions.is_empty());
+                assert_eq!(found, readable.contains(&format), "{} of {text}", format.as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn limits_refuse_the_whole_file_and_name_the_setting() {
+        let limits = Limits { sessions: 2, messages: 3 };
+        let list = |count: usize| vec![r#"{"role": "user", "content": "a"}"#; count].join(",");
+        let chats = |count: usize| vec![format!(r#"{{"messages": [{}]}}"#, list(1)); count].join("\n");
+        let cases = [
+            (format!("[{}]", list(4)), "messages"),
+            (list(4).replace(',', "\n").replace("\n \"", ", \""), "messages"),
+            (chats(3), "sessions"),
+            (format!("[{}]", chats(3).replace('\n', ",")), "sessions"),
+        ];
+        for (text, what) in cases {
+            let error = decode_within(text.as_bytes(), Format::Auto, limits).unwrap_err();
+            assert_eq!(error.kind, DecodeErrorKind::TooMany, "{error}");
+            assert!(error.hint.unwrap().contains(&format!("max_{what}")), "{text}");
+        }
+        assert_eq!(decode_within(chats(2).as_bytes(), Format::Auto, limits).unwrap().sessions.len(), 2);
+    }
+}

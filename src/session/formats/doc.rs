@@ -211,7 +211,12 @@ impl<'a> Doc<'a> {
             Some(what) => format!("the text ends in the middle of {what}"),
             None => what.to_owned(),
         };
-        let inside = if truncated { self.raw.len() } else { byte_of(self.raw, error.line(), error.column()) };
+        // serde_json names the character before this one.
+        let late = usize::from(what.starts_with("control character"));
+        let inside = match truncated {
+            true => self.raw.len(),
+            false => byte_of(self.raw, error.line(), error.column() + late),
+        };
         let mut error = DecodeError::new(DecodeErrorKind::Syntax, message);
         error = error.at(self.whole.position(self.offset(inside)));
         error.truncated = truncated;
@@ -362,5 +367,80 @@ impl<'a> Visitor<'a> for Lossy {
 
     fn visit_bytes<E: serde::de::Error>(self, bytes: &[u8]) -> Result<Self::Value, E> {
         Ok(Cow::Owned(String::from_utf8_lossy(bytes).into_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{error, one};
+    use super::*;
+
+    #[test]
+    fn an_error_names_line_column_and_path() {
+        let text = "\u{FEFF}{\"title\": \"Grüße\",\n \"messages\": [\n  {\"role\": \"user\", \"content\": \"é\"},\n  {\"é\": \"ü\", \"role\": \"user\", \"content\": 5}]}";
+        let error = error(text);
+        assert_eq!((error.line, error.column), (Some(4), Some(41)));
+        assert_eq!(error.path.as_deref(), Some("messages[1].content"));
+    }
+
+    #[test]
+    fn a_syntax_error_points_at_the_character_at_fault() {
+        let cases = [
+            ("{\"a\": 1,}", 1, 9, false),
+            ("{\"ü\": 1,\n\"messages\": [,]}", 2, 14, false),
+            ("{\"messages\": [{\"role\": \"us", 1, 27, true),
+            ("{\"messages\": [", 1, 15, true),
+            ("{\"messages\": []} x", 1, 18, false),
+            ("tru", 1, 4, true),
+            ("nope", 1, 2, false),
+            ("{\"a\": \"line\nbreak\"}", 1, 12, false),
+        ];
+        for (text, line, column, truncated) in cases {
+            let error = error(text);
+            assert_eq!(error.kind, DecodeErrorKind::Syntax, "{text}");
+            assert_eq!((error.line, error.column), (Some(line), Some(column)), "{text}: {error}");
+            assert_eq!(error.truncated, truncated, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_hostile_key_is_quoted_and_clipped_in_a_path() {
+        let key = "a.b[0]\\n\u{1b}".to_owned() + &"x".repeat(500);
+        let key = key.replace('\u{1b}', "\\u001b");
+        let text = format!(r#"{{"mapping": {{"{key}": {{"parent": null, "message": 3}}}}}}"#);
+        let path = error(&text).path.unwrap();
+        assert!(path.starts_with(r#"mapping["a.b[0]\n\u{1b}xxx"#), "{path}");
+        assert!(path.len() < 80, "{path}");
+    }
+
+    #[test]
+    fn a_hundred_thousand_levels_cost_no_stack_anywhere() {
+        let deep = format!("{}1{}", "[".repeat(100_000), "]".repeat(100_000));
+        let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+        for deep in [&deep, &objects] {
+            for text in [
+                deep.clone(),
+                format!(r#"{{"messages": {deep}}}"#),
+                format!(r#"{{"mapping": {{"a": {{"parent": {deep}, "message": {deep}}}}}}}"#),
+                format!(r#"{{"messages": [{{"role": "user", "content": {deep}}}]}}"#),
+                format!(r#"{{"messages": [{{"role": {deep}, "content": "a"}}]}}"#),
+            ] {
+                let error = error(&text);
+                assert_eq!(error.kind, DecodeErrorKind::WrongShape);
+                assert!(error.path.unwrap_or_default().len() < 100);
+            }
+            let part = format!(r#"{{"messages": [{{"role": "user", "content": [{{"x": {deep}}}]}}]}}"#);
+            assert_eq!(one(&part).messages[0].text, "[part]");
+            let kept = one(&format!(r#"{{"x": {deep}, "messages": [{{"role": "user", "content": "a"}}]}}"#));
+            assert_eq!(kept.metadata["x"].as_str(), Some(deep.as_str()), "kept as its JSON text");
+        }
+    }
+
+    #[test]
+    fn of_two_equal_keys_the_last_counts() {
+        let session = one(r#"{"session_id": "a", "messages": 3, "session_id": "b",
+                "messages": [{"role": "user", "content": 1, "content": "x", "note": 1, "note": 2}]}"#);
+        assert_eq!((session.session_id.as_str(), session.messages[0].text.as_str()), ("b", "x"));
+        assert_eq!(session.messages[0].metadata["note"], 2);
     }
 }

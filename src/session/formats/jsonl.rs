@@ -131,3 +131,79 @@ fn taken(message: &mut Message, key: &str) -> Option<String> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{error, many, one};
+    use super::super::{DecodeErrorKind, looks_complete};
+    use crate::session::Role;
+
+    #[test]
+    fn a_transcript_of_messages_is_one_session() {
+        let session = one(
+            "{\"type\": \"session\", \"session_id\": \"s\", \"user_id\": \"u\", \"title\": \"Tea\"}\r\n\r\n\
+             {\"role\": \"user\", \"content\": \"a\", \"timestamp\": 1772449200}\n  \n\
+             {\"type\": \"assistant\", \"text\": \"b\", \"model\": \"m\"}\n{\"from\": \"human\", \"value\": \"c\"}",
+        );
+        assert_eq!((session.session_id.as_str(), session.user_id.as_deref()), ("s", Some("u")));
+        assert_eq!(session.metadata["title"], "Tea");
+        assert_eq!(session.messages.len(), 3);
+        assert_eq!(session.messages[1].role, Role::Assistant);
+        assert_eq!(session.messages[1].metadata["model"], "m");
+        assert!(session.start_time.is_some());
+    }
+
+    #[test]
+    fn a_single_line_is_a_transcript_too() {
+        let decoded = many("{\"role\": \"user\", \"content\": \"a\"}\n");
+        assert_eq!((decoded.format, decoded.sessions.len()), ("jsonl", 1));
+        assert!(decoded.sessions[0].session_id.starts_with("jsonl-"));
+    }
+
+    #[test]
+    fn lines_that_name_their_session_are_sorted_into_it() {
+        let line = |id: &str, text: &str| {
+            format!(
+                "{{\"session_id\": \"{id}\", \"user_id\": \"u\", \"role\": \"user\", \"content\": \"{text}\"}}\n"
+            )
+        };
+        let decoded = many(&[line("a", "1"), line("b", "2"), line("a", "3")].concat());
+        let found: Vec<_> =
+            decoded.sessions.iter().map(|s| (s.session_id.as_str(), s.messages.len())).collect();
+        assert_eq!(found, [("a", 2), ("b", 1)]);
+        assert_eq!(decoded.sessions[1].user_id.as_deref(), Some("u"));
+        assert!(decoded.sessions[0].messages[0].metadata.is_empty());
+    }
+
+    #[test]
+    fn each_line_may_be_a_conversation_in_its_own_format() {
+        let decoded = many(
+            "{\"session_id\": \"a\", \"messages\": [{\"role\": \"user\", \"content\": \"1\"}]}\n\
+             {\"conversations\": [{\"from\": \"human\", \"value\": \"2\"}]}\n\
+             [{\"role\": \"user\", \"content\": \"3\"}]\n",
+        );
+        let ids: Vec<_> = decoded.sessions.iter().map(|s| s.session_id.split('-').next().unwrap()).collect();
+        assert_eq!((decoded.format, ids), ("jsonl", vec!["a", "sharegpt", "openai"]));
+    }
+
+    #[test]
+    fn a_bad_line_is_named_and_only_the_last_may_still_be_growing() {
+        let good = "{\"role\": \"user\", \"content\": \"a\"}\n";
+        let cases = [
+            ("{\"role\": \"user\", \"conte", DecodeErrorKind::Syntax, true),
+            ("{\"role\": \"user\"}", DecodeErrorKind::WrongShape, false),
+            ("{\"messages\": []}", DecodeErrorKind::WrongShape, false),
+            ("{\"session_id\": \"late\"}", DecodeErrorKind::WrongShape, false),
+            ("{\"role\": \"user\", \"content\": 3}", DecodeErrorKind::WrongShape, false),
+        ];
+        for (bad, kind, growing) in cases {
+            let last = error(&format!("{good}\n{bad}"));
+            assert_eq!((last.kind, last.line, last.truncated), (kind, Some(3), growing), "{bad}");
+            let middle = error(&format!("{good}{bad}\n{good}"));
+            assert_eq!((middle.kind, middle.line, middle.truncated), (kind, Some(2), false), "{bad}");
+        }
+        assert!(looks_complete(format!("{good}{good}").as_bytes()));
+        assert!(!looks_complete(format!("{good}{{\"role\"").as_bytes()));
+        assert_eq!(error(&format!("{good}{}", cases[4].0)).path.as_deref(), Some("content"));
+    }
+}

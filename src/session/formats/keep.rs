@@ -172,3 +172,43 @@ impl<'de> Visitor<'de> for Tree<'_> {
         Ok(Value::Object(object))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::super::testing::{many, one};
+
+    const MESSAGE: &str = r#"{"role": "user", "content": "a"}"#;
+
+    #[test]
+    fn a_tree_far_larger_than_its_json_is_kept_as_json_text() {
+        for (item, count) in [("0,", 400_000), (r#"{"a":0},"#, 50_000)] {
+            let list = format!("[{}0]", item.repeat(count));
+            let session = one(&format!(r#"{{"x": {list}, "y": {{"z": [1]}}, "messages": [{MESSAGE}]}}"#));
+            assert_eq!(session.metadata["x"].as_str().map(str::len), Some(list.len()));
+            assert_eq!(session.metadata["y"], json!({"z": [1]}), "what is affordable stays a tree");
+        }
+    }
+
+    #[test]
+    fn fields_beyond_the_budget_are_dropped_and_counted() {
+        let message = r#"{"role":"user","content":"","x":1},"#.repeat(60_000);
+        let decoded = many(&format!(r#"{{"messages": [{message} {MESSAGE}]}}"#));
+        let kept = decoded.sessions[0].messages.iter().filter(|message| message.metadata.len() == 1).count();
+        assert!(kept > 20_000 && kept < 60_000, "{kept}");
+        assert_eq!(
+            decoded.skipped,
+            [format!("{} unknown fields beyond what is kept from one file", 60_000 - kept)]
+        );
+    }
+
+    #[test]
+    fn a_magic_key_of_the_parser_is_a_key_like_any_other() {
+        let session = one(&format!(
+            r#"{{"x": {{"$serde_json::private::RawValue": "[[1]]"}}, "y": 1e999, "messages": [{MESSAGE}]}}"#
+        ));
+        assert_eq!(session.metadata["x"], json!({"$serde_json::private::RawValue": "[[1]]"}));
+        assert_eq!(session.metadata["y"], json!("1e999"), "a number out of range stays text");
+    }
+}

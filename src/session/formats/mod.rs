@@ -15,8 +15,12 @@ mod message;
 mod named;
 mod native;
 mod openai;
+#[cfg(test)]
+mod properties;
 mod sharegpt;
 mod sink;
+#[cfg(test)]
+mod testing;
 
 pub use decode::{Decoded, Format, decode, decode_within, looks_complete};
 pub use error::{DecodeError, DecodeErrorKind};
