@@ -1,0 +1,120 @@
+use std::fmt;
+
+use super::doc::Doc;
+use super::error::{DecodeError, DecodeErrorKind};
+use super::message;
+use crate::session::{Message, Session};
+
+/// How much is read from one file; beyond it the file is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Sessions in one file.
+    pub sessions: usize,
+    /// Messages in one session.
+    pub messages: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits { sessions: 100_000, messages: 1_000_000 }
+    }
+}
+
+/// Why a conversation of a file is left out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Skip {
+    /// Nothing was said in it.
+    Empty,
+    /// The user told the app not to remember it.
+    DoNotRemember,
+    /// An export without the tree of messages.
+    NoMessages,
+}
+
+impl Skip {
+    const ALL: [Skip; 3] = [Skip::Empty, Skip::DoNotRemember, Skip::NoMessages];
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Skip::Empty => "without messages",
+            Skip::DoNotRemember => "marked \"do not remember\" by the user",
+            Skip::NoMessages => "exported without their messages",
+        })
+    }
+}
+
+/// Collects what a file comes to, within its limits.
+pub(super) struct Sink {
+    limits: Limits,
+    sessions: Vec<Session>,
+    skipped: [usize; Skip::ALL.len()],
+}
+
+impl Sink {
+    pub(super) fn new(limits: Limits) -> Self {
+        Sink { limits, sessions: Vec::new(), skipped: [0; Skip::ALL.len()] }
+    }
+
+    /// Adds a session that was read from `doc`; one without messages is left out.
+    pub(super) fn add(&mut self, doc: Doc<'_>, session: Session) -> Result<(), DecodeError> {
+        if session.messages.is_empty() {
+            self.skip(Skip::Empty);
+            return Ok(());
+        }
+        if self.sessions.len() >= self.limits.sessions {
+            let message = format!("more than {} conversations in one file", self.limits.sessions);
+            return Err(doc
+                .error_of(DecodeErrorKind::TooMany, message)
+                .hint("split the file, or raise max_sessions of the decode stage"));
+        }
+        self.sessions.push(session);
+        Ok(())
+    }
+
+    pub(super) fn skip(&mut self, why: Skip) {
+        self.skipped[why as usize] += 1;
+    }
+
+    /// Refuses a session of more than so many messages.
+    pub(super) fn check_messages(&self, doc: Doc<'_>, count: usize) -> Result<(), DecodeError> {
+        if count <= self.limits.messages {
+            return Ok(());
+        }
+        let message = format!("more than {} messages in one session", self.limits.messages);
+        Err(doc
+            .error_of(DecodeErrorKind::TooMany, message)
+            .hint("split the session, or raise max_messages of the decode stage"))
+    }
+
+    /// Reads a list of message objects.
+    pub(super) fn messages(&self, list: Doc<'_>) -> Result<Vec<Message>, DecodeError> {
+        let mut messages = Vec::new();
+        list.each_item("a list of messages", |index, item| {
+            self.check_messages(item, index + 1)?;
+            messages.push(message::read(item, false)?);
+            Ok(())
+        })?;
+        Ok(messages)
+    }
+
+    /// The sessions, and what was left out, as counts.
+    pub(super) fn finish(self, dropped_fields: usize) -> (Vec<Session>, Vec<String>) {
+        let mut skipped: Vec<String> = Skip::ALL
+            .iter()
+            .map(|why| (why, self.skipped[*why as usize]))
+            .filter(|(_, count)| *count > 0)
+            .map(|(why, count)| format!("{count} {} {why}", plural(count, "conversation")))
+            .collect();
+        if dropped_fields > 0 {
+            let fields = plural(dropped_fields, "field");
+            skipped.push(format!("{dropped_fields} unknown {fields} beyond what is kept from one file"));
+        }
+        (self.sessions, skipped)
+    }
+}
+
+fn plural(count: usize, noun: &str) -> String {
+    if count == 1 { noun.to_owned() } else { format!("{noun}s") }
+}
