@@ -18,6 +18,7 @@
 //! command line, and [`text`] holds what several stages need to read prose.
 
 pub mod config;
+pub mod memory;
 pub mod pipeline;
 pub mod platform;
 pub mod session;

@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-use super::{Identity, Learned, Session, SessionKey};
+use super::{Identity, Learned, Role, Session, SessionKey};
 
 /// A session on its way through the chain.
 #[derive(Debug)]
@@ -56,7 +56,7 @@ pub struct FileFacts {
 #[derive(Debug)]
 pub enum Effect {
     /// The session, its turns and what was learned, into memory.db.
-    Memory,
+    Memory(Keep),
     /// Lines of training data, for one file in `training_data/`.
     TrainingData {
         /// The file's content.
@@ -67,5 +67,31 @@ pub enum Effect {
         signatures: Vec<u64>,
     },
     /// A session log, a line in the master log, and the statistics.
-    SessionLog,
+    SessionLog(LogFiles),
+}
+
+/// Which parts of a session memory.db keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Keep {
+    /// Whose messages keep their text; those of other roles keep only their place and time.
+    pub roles: Vec<Role>,
+    /// The chat app's notes about the session and its messages.
+    pub metadata: bool,
+    /// The phrases that stand out.
+    pub key_phrases: bool,
+}
+
+impl Default for Keep {
+    fn default() -> Self {
+        Keep { roles: Role::ALL.to_vec(), metadata: true, key_phrases: true }
+    }
+}
+
+/// Which files tell of a session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct LogFiles {
+    /// `logs/session_log_<session>_<time>.json`.
+    pub per_session: bool,
+    /// A line in `logs/master_log.jsonl`.
+    pub master: bool,
 }

@@ -86,6 +86,9 @@ pub enum Role {
 }
 
 impl Role {
+    /// Every role.
+    pub const ALL: [Role; 4] = [Role::User, Role::Assistant, Role::System, Role::Tool];
+
     /// The role's name in session files and in memory.db.
     pub fn as_str(self) -> &'static str {
         match self {

@@ -50,6 +50,11 @@ impl Moment {
         self.at.as_millisecond()
     }
 
+    /// Whether it is a bare local time, of a zone nobody named.
+    pub fn is_local(self) -> bool {
+        self.local
+    }
+
     /// The instant; for a bare local time, that time read as UTC.
     pub fn timestamp(self) -> Timestamp {
         self.at

@@ -1,0 +1,192 @@
+use std::cell::Cell;
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, Transaction};
+
+use super::rows::{self, Earlier, Place};
+use super::schema::{MESSAGES_MAX, row_range};
+use super::{MemoryError, index};
+use crate::session::{Effect, Envelope, Identity, Moment};
+
+/// What [`Batch::store`] did with a session.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Its row in `sessions`; 0 if the session wanted nothing stored.
+    pub session_row: i64,
+    /// What was new for the user: the sum of the three below.
+    pub new_items: u64,
+    /// Messages that the earlier revision did not have.
+    pub new_messages: u64,
+    /// Preferences for or against something that the user had not stated so before.
+    pub new_preferences: u64,
+    /// Facts that the user had not stated before.
+    pub new_facts: u64,
+    /// Preferences and facts left out because the words said to prove them do not stand in the message.
+    pub unproven: u64,
+    /// An earlier revision gave its place.
+    pub replaced: bool,
+    /// The same content is there already, and nothing was done.
+    pub unchanged: bool,
+}
+
+/// Sessions on their way into memory.db, all or none. Dropped without [`Batch::commit`], it leaves nothing.
+#[derive(Debug)]
+pub struct Batch<'w> {
+    tx: Transaction<'w>,
+    logged: &'w Cell<u64>,
+    bytes: u64,
+    next_session: i64,
+}
+
+impl<'w> Batch<'w> {
+    pub(super) fn new(tx: Transaction<'w>, logged: &'w Cell<u64>) -> Result<Self, MemoryError> {
+        let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'sessions'";
+        let last: Option<i64> = tx.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
+        Ok(Batch { tx, logged, bytes: 0, next_session: last.unwrap_or(0) + 1 })
+    }
+
+    /// Makes everything stored in the batch durable.
+    pub fn commit(self) -> Result<(), MemoryError> {
+        self.tx.commit()?;
+        self.logged.set(self.logged.get() + self.bytes);
+        Ok(())
+    }
+
+    /// Gives the batch up.
+    pub fn rollback(self) -> Result<(), MemoryError> {
+        Ok(self.tx.rollback()?)
+    }
+
+    /// Stores what the session's effects ask for. A session stored under the same identity gives its place; one with
+    /// the same key stays as it is, unless `anew` says that it shall be written again.
+    ///
+    /// # Errors
+    /// After an error the batch must be given up, except after [`MemoryError::TooMany`], which is found before
+    /// anything is written.
+    pub fn store(
+        &mut self,
+        envelope: &Envelope,
+        learned_at: Timestamp,
+        anew: bool,
+    ) -> Result<Stored, MemoryError> {
+        let keep = envelope.effects.iter().find_map(|effect| match effect {
+            Effect::Memory(keep) => Some(keep),
+            _ => None,
+        });
+        let signatures = signatures(envelope);
+        if keep.is_none() && signatures.is_empty() {
+            return Ok(Stored::default());
+        }
+        refuse_what_cannot_be_numbered(envelope, signatures.len())?;
+        let found = self.find(&envelope.identity)?;
+        if let Some((session, key)) = &found
+            && !anew
+            && key.as_slice() == envelope.key.0
+        {
+            return Ok(Stored { session_row: *session, unchanged: true, ..Stored::default() });
+        }
+        let earlier = found.map(|(session, _)| Earlier::read(&self.tx, session)).transpose()?;
+        let place = self.place(envelope, learned_at, earlier.as_ref())?;
+        let mut stored =
+            Stored { session_row: place.session, replaced: earlier.is_some(), ..Stored::default() };
+        let mut text_bytes = 0;
+        if let Some(keep) = keep {
+            text_bytes = rows::messages(&self.tx, &envelope.session, keep, &place, &mut stored)?;
+            rows::preferences(&self.tx, envelope, &place, &mut stored)?;
+            rows::facts(&self.tx, envelope, &place, &mut stored)?;
+            stored.new_items = stored.new_messages + stored.new_preferences + stored.new_facts;
+        }
+        rows::examples(&self.tx, &signatures, &place)?;
+        // The earlier rows go only now, because "is this new?" was asked of them too.
+        if let Some(earlier) = &earlier {
+            self.remove_rows(earlier.session)?;
+        }
+        rows::session(
+            &self.tx,
+            envelope,
+            keep,
+            &place,
+            &rows::Totals { learned_at, text_bytes, stored: &stored },
+        )?;
+        self.bytes += text_bytes;
+        Ok(stored)
+    }
+
+    /// Removes a session and all that was learned from it. `false` if there is none.
+    pub fn remove(&mut self, identity: &Identity) -> Result<bool, MemoryError> {
+        let Some((session, _)) = self.find(identity)? else { return Ok(false) };
+        self.remove_rows(session)?;
+        Ok(true)
+    }
+
+    /// The row and the key of a stored session.
+    fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
+        let mut look_up = self.tx.prepare_cached("SELECT id, key FROM sessions WHERE identity = ?")?;
+        Ok(look_up.query_row([identity.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
+    }
+
+    fn place<'a>(
+        &mut self,
+        envelope: &Envelope,
+        learned_at: Timestamp,
+        earlier: Option<&'a Earlier>,
+    ) -> Result<Place<'a>, MemoryError> {
+        let session = &envelope.session;
+        let known = session.start_time.or(session.end_time);
+        let place = Place {
+            session: self.next_session,
+            user: self.user(session.user_id.as_deref())?,
+            said_ms: known.map_or(learned_at.as_millisecond(), Moment::millis),
+            guessed: known.is_none(),
+            earlier,
+        };
+        self.next_session += 1;
+        Ok(place)
+    }
+
+    /// The number of a user, given now if there is none.
+    fn user(&self, user_id: Option<&str>) -> Result<i64, MemoryError> {
+        let Some(user_id) = user_id else { return Ok(0) };
+        let mut look_up = self.tx.prepare_cached("SELECT id FROM users WHERE user_id = ?")?;
+        if let Some(user) = look_up.query_row([user_id], |row| row.get(0)).optional()? {
+            return Ok(user);
+        }
+        self.tx.prepare_cached("INSERT INTO users(user_id) VALUES (?)")?.execute([user_id])?;
+        Ok(self.tx.last_insert_rowid())
+    }
+
+    fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
+        index::remove(&self.tx, session)?;
+        for sql in [
+            "DELETE FROM messages WHERE id BETWEEN ? AND ?",
+            "DELETE FROM preferences WHERE id BETWEEN ? AND ?",
+            "DELETE FROM facts WHERE id BETWEEN ? AND ?",
+            "DELETE FROM examples WHERE id BETWEEN ? AND ?",
+        ] {
+            self.tx.prepare_cached(sql)?.execute(row_range(session))?;
+        }
+        self.tx.prepare_cached("DELETE FROM sessions WHERE id = ?")?.execute([session])?;
+        Ok(())
+    }
+}
+
+fn signatures(envelope: &Envelope) -> Vec<u64> {
+    let of_effect = |effect: &Effect| match effect {
+        Effect::TrainingData { signatures, .. } => signatures.clone(),
+        _ => Vec::new(),
+    };
+    envelope.effects.iter().flat_map(of_effect).collect()
+}
+
+fn refuse_what_cannot_be_numbered(envelope: &Envelope, examples: usize) -> Result<(), MemoryError> {
+    let counts = [
+        ("messages", envelope.session.messages.len()),
+        ("preferences", envelope.learned.preferences.len()),
+        ("facts", envelope.learned.facts.len()),
+        ("training examples", examples),
+    ];
+    match counts.into_iter().find(|(_, count)| *count > MESSAGES_MAX) {
+        Some((what, count)) => Err(MemoryError::TooMany { what, count }),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,22 @@
+//! memory.db: what was learned, in SQLite.
+//!
+//! The committer owns the one [`Writer`] and stores a batch of sessions in one transaction. The full-text [`index`]
+//! over the turns follows in the background. Nothing learned overwrites anything: what holds *now* is worked out by
+//! the views in `views.sql` from when each thing was said, so a session that arrives late, or is taken back, leaves
+//! the right answer. [`reader`] answers the questions of `atles status` and of the reports.
+
+mod batch;
+mod error;
+pub mod index;
+pub mod reader;
+mod rows;
+mod schema;
+mod writer;
+
+pub use batch::{Batch, Stored};
+pub use error::MemoryError;
+pub use schema::{MESSAGES_MAX, VERSION};
+pub use writer::Writer;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,141 @@
+use std::fs::OpenOptions;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
+
+use super::MemoryError;
+
+/// The version of the tables, kept in `PRAGMA user_version`.
+pub const VERSION: i64 = 1;
+
+/// `ATLS`, kept in `PRAGMA application_id`: tells our database from any other.
+const APPLICATION: i64 = 0x4154_4c53;
+
+/// What belongs to a session is numbered `session << BITS | ordinal`.
+const BITS: u32 = 20;
+
+/// Messages, facts or preferences that one session may have.
+pub const MESSAGES_MAX: usize = 1 << BITS;
+
+/// How long a connection waits for another process to finish its write.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+const TABLES: &str = include_str!("tables.sql");
+const VIEWS: &str = include_str!("views.sql");
+
+/// The number of row `ordinal` of a session.
+pub(super) fn row(session: i64, ordinal: usize) -> i64 {
+    session << BITS | ordinal as i64
+}
+
+/// The first and last number that rows of a session can have.
+pub(super) fn row_range(session: i64) -> [i64; 2] {
+    [row(session, 0), row(session, MESSAGES_MAX - 1)]
+}
+
+/// Opens memory.db for writing, making or migrating it as needed.
+pub(super) fn open(path: &Path) -> Result<Connection, MemoryError> {
+    make_private(path).map_err(|source| MemoryError::Open { path: path.to_path_buf(), source })?;
+    let mut conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(PATIENCE)?;
+    if is_new(&conn, path)? {
+        conn.pragma_update(None, "page_size", 8192)?;
+    }
+    // A writer that stops half-way through a batch must leave nothing of it, and a commit must outlive a power cut.
+    conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    conn.pragma_update(None, "synchronous", "full")?;
+    conn.pragma_update(None, "secure_delete", "on")?;
+    conn.pragma_update(None, "cache_size", -8192)?;
+    conn.pragma_update(None, "temp_store", "memory")?;
+    conn.set_prepared_statement_cache_capacity(64);
+    migrate(&mut conn, path)?;
+    touch_every_table(&conn)?;
+    Ok(conn)
+}
+
+/// Opens memory.db for reading only.
+pub(super) fn open_read_only(path: &Path) -> Result<Connection, MemoryError> {
+    let nothing_yet =
+        || MemoryError::Open { path: path.to_path_buf(), source: io::ErrorKind::NotFound.into() };
+    if !path.try_exists().unwrap_or(true) {
+        return Err(nothing_yet());
+    }
+    let conn = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    conn.busy_timeout(PATIENCE)?;
+    conn.set_prepared_statement_cache_capacity(32);
+    if is_new(&conn, path)? { Err(nothing_yet()) } else { Ok(conn) }
+}
+
+/// Makes the file before SQLite does, readable by its owner alone; the files beside it take over its mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path).map(drop)
+}
+
+/// Whether the database is still empty; an error if it is not ours, or of a later version.
+fn is_new(conn: &Connection, path: &Path) -> Result<bool, MemoryError> {
+    let number = |pragma| conn.pragma_query_value(None, pragma, |row| row.get::<_, i64>(0));
+    let (application, found) = (number("application_id")?, number("user_version")?);
+    let objects: i64 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    match application {
+        APPLICATION if found > VERSION => {
+            Err(MemoryError::Newer { path: path.to_path_buf(), found, known: VERSION })
+        }
+        APPLICATION => Ok(false),
+        0 if objects == 0 => Ok(true),
+        _ => Err(MemoryError::Foreign { path: path.to_path_buf() }),
+    }
+}
+
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
+    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Asked again under the lock: another process may have made the tables meanwhile.
+    if is_new(&tx, path)? {
+        tx.execute_batch(TABLES)?;
+        tx.pragma_update(None, "application_id", APPLICATION)?;
+        tx.pragma_update(None, "user_version", VERSION)?;
+    }
+    renew_views(&tx)?;
+    tx.commit()?;
+    Ok(())
+}
+
+/// Replaces the views if their wording has changed since they were made.
+fn renew_views(conn: &Connection) -> Result<(), MemoryError> {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(VIEWS.as_bytes()).as_bytes()[..8]);
+    let wording = i64::from_le_bytes(first);
+    let made: Option<i64> =
+        conn.query_row("SELECT value FROM meta WHERE name = 'views'", [], |row| row.get(0)).optional()?;
+    if made == Some(wording) {
+        return Ok(());
+    }
+    let mut statement = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
+    let names: Vec<String> = statement.query_map([], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    for name in names {
+        conn.execute_batch(&format!("DROP VIEW \"{}\"", name.replace('"', "\"\"")))?;
+    }
+    conn.execute_batch(VIEWS)?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('views', ?)", [wording])?;
+    Ok(())
+}
+
+/// Reads the end of each table, so that a file cut short or overwritten is found out now and not in the middle of a
+/// batch. The full check is [`super::reader::quick_check`].
+fn touch_every_table(conn: &Connection) -> Result<(), MemoryError> {
+    for table in ["sessions", "messages", "preferences", "facts", "examples", "users"] {
+        conn.query_row(&format!("SELECT max(id) FROM {table}"), [], |row| row.get::<_, Option<i64>>(0))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Tests of memory.db as a whole; what one file alone can show is tested beside it.
+
+mod hostile;
+mod model;
+mod opening;
+mod storing;
+mod superseding;
+mod world;
