@@ -13,6 +13,7 @@
 //! 5. [`stages`]: the kinds of stage, one file each.
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
+//! 8. [`training`]: the examples a model can be trained on.
 //!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
 //! command line, and [`text`] holds what several stages need to read prose.
@@ -26,3 +27,4 @@ pub mod spool;
 pub mod stages;
 pub mod state;
 pub mod text;
+pub mod training;

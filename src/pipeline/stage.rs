@@ -1,5 +1,6 @@
 use std::error::Error;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -7,6 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 use thiserror::Error;
 
 use crate::session::Envelope;
+use crate::training::SeenExamples;
 
 /// One step of the chain, built from a `[[stage]]` of `pipeline.toml`.
 #[async_trait]
@@ -96,6 +98,8 @@ pub struct Services {
     pub config_dir: PathBuf,
     /// Key of this home for keyed hashes: the same value gives the same hash here and another one elsewhere.
     pub home_key: [u8; 32],
+    /// The training examples of the whole corpus, by signature.
+    pub examples: Arc<SeenExamples>,
 }
 
 /// The settings of one kind of stage: its table in `pipeline.toml`.

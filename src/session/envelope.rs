@@ -1,4 +1,5 @@
 use serde::Serialize;
+use serde_json::Value;
 
 use super::{Identity, Learned, Role, Session, SessionKey};
 
@@ -20,6 +21,9 @@ pub struct Envelope {
     /// What the stage that just ran says of its work, in a few words with counts and never the chat's text; the
     /// runner moves it to the session log.
     pub note: Option<String>,
+    /// The patch that the `exec` or `http` stage that just ran answered with and that was applied; the runner takes
+    /// it into the stage's checkpoint, so that a retry need not ask the program again.
+    pub patch: Option<Value>,
 }
 
 impl Envelope {
@@ -33,6 +37,7 @@ impl Envelope {
             learned: Learned::default(),
             effects: Vec::new(),
             note: None,
+            patch: None,
         }
     }
 }

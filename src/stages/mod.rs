@@ -4,3 +4,7 @@ pub mod decode;
 
 pub mod memory;
 pub mod session_log;
+
+pub mod exec;
+pub mod http;
+pub mod training_data;
