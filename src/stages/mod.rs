@@ -8,3 +8,5 @@ pub mod session_log;
 pub mod exec;
 pub mod http;
 pub mod training_data;
+
+pub mod filter;
