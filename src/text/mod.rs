@@ -2,4 +2,6 @@
 
 mod code;
 mod normal;
+pub(crate) mod phrase;
 pub mod prose;
+pub(crate) mod voice;
