@@ -3,7 +3,10 @@
 mod code;
 pub mod language;
 mod normal;
+pub(crate) mod phrase;
 pub mod prose;
 pub(crate) mod stop_words;
+pub(crate) mod voice;
 pub(crate) mod word_hash;
 pub(crate) mod words;
+

@@ -75,6 +75,12 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
 
 /// Whether a sentence asks something: by its mark, or by how it begins.
 pub fn is_question(sentence: &str) -> bool {
+    let end = sentence.trim_end_matches(['"', '”', '’', '\'', ')', ']', '*', '_', '!', ' ']);
+    end.ends_with(['?', '？']) || begins_as_question(sentence)
+}
+
+/// Whether a sentence begins as questions do: "what is", "can you".
+pub(crate) fn begins_as_question(sentence: &str) -> bool {
     static ASKING: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(concat!(
             r"(?i)^(?:(?:and|so|but|ok|okay|hey|hi|well|also|please|then)[,\s]+)*(?:",
@@ -88,10 +94,6 @@ pub fn is_question(sentence: &str) -> bool {
         ))
         .ok()
     });
-    let end = sentence.trim_end_matches(['"', '”', '’', '\'', ')', ']', '*', '_', '!', ' ']);
-    if end.ends_with(['?', '？']) {
-        return true;
-    }
     // The pattern is fixed and tested; were it broken, nothing would be a question.
     ASKING.as_ref().is_some_and(|asking| asking.is_match(sentence))
 }
