@@ -1,5 +1,7 @@
 //! The chain of stages and what carries a file through it.
 
 mod stage;
+pub mod when;
 
 pub use stage::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
+pub use when::When;
