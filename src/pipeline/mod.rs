@@ -3,5 +3,7 @@
 mod given;
 pub mod patch;
 mod stage;
+pub mod when;
 
 pub use stage::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
+pub use when::When;

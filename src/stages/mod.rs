@@ -5,6 +5,7 @@ pub mod decode;
 pub mod exec;
 pub mod filter;
 pub mod http;
+pub mod kinds;
 pub mod memory;
 pub mod preferences;
 pub mod session_log;
