@@ -1,3 +1,6 @@
+use std::fmt;
+use std::sync::Arc;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -57,8 +60,10 @@ pub struct FileFacts {
     pub sessions: usize,
 }
 
+/// Gives the redacted form of a file's content; `None` if it can be read neither as JSON nor as JSON lines.
+pub type Rewrite = Arc<dyn Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync>;
+
 /// Something a stage promises to store. All effects of a session become durable together, or none does.
-#[derive(Debug)]
 pub enum Effect {
     /// The session, its turns and what was learned, into memory.db.
     Memory(Keep),
@@ -73,6 +78,9 @@ pub enum Effect {
     },
     /// A session log, a line in the master log, and the statistics.
     SessionLog(LogFiles),
+    /// The file in `done/` shall be what this makes of the dropped one. Of a file with many sessions each asks for
+    /// it; the rewrites are applied one after the other.
+    RedactedOriginal(Rewrite),
 }
 
 /// Which parts of a session memory.db keeps.
@@ -99,4 +107,15 @@ pub struct LogFiles {
     pub per_session: bool,
     /// A line in `logs/master_log.jsonl`.
     pub master: bool,
+}
+
+impl fmt::Debug for Effect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Effect::Memory(_) => f.write_str("Memory"),
+            Effect::TrainingData { examples, .. } => write!(f, "TrainingData({examples} examples)"),
+            Effect::SessionLog(_) => f.write_str("SessionLog"),
+            Effect::RedactedOriginal(_) => f.write_str("RedactedOriginal"),
+        }
+    }
 }

@@ -7,7 +7,7 @@ mod learned;
 mod model;
 mod moment;
 
-pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles};
+pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles, Rewrite};
 pub use key::{Identity, SessionKey};
 pub use learned::{
     Example, Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic, Turn,

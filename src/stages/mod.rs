@@ -8,5 +8,6 @@ pub mod http;
 pub mod kinds;
 pub mod memory;
 pub mod preferences;
+pub mod redact;
 pub mod session_log;
 pub mod training_data;
