@@ -3,4 +3,5 @@
 
 pub mod exec;
 pub mod http;
+mod program;
 pub mod training_data;
