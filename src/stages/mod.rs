@@ -8,6 +8,7 @@ pub mod http;
 pub mod kinds;
 pub mod memory;
 pub mod preferences;
+mod program;
 pub mod redact;
 pub mod session_log;
 pub mod training_data;
