@@ -6,7 +6,7 @@ use rusqlite::{OptionalExtension, Transaction};
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
 use super::{MemoryError, index};
-use crate::session::{Effect, Envelope, Identity, Moment};
+use crate::session::{Effect, Envelope, Identity, Keep, Moment};
 
 /// What [`Batch::store`] did with a session.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,17 +36,20 @@ pub struct Batch<'w> {
     logged: &'w Cell<u64>,
     bytes: u64,
     next_session: i64,
+    /// Whether an error may have left half a session in it.
+    torn: bool,
 }
 
 impl<'w> Batch<'w> {
     pub(super) fn new(tx: Transaction<'w>, logged: &'w Cell<u64>) -> Result<Self, MemoryError> {
         let sql = "SELECT seq FROM sqlite_sequence WHERE name = 'sessions'";
         let last: Option<i64> = tx.prepare_cached(sql)?.query_row([], |row| row.get(0)).optional()?;
-        Ok(Batch { tx, logged, bytes: 0, next_session: last.unwrap_or(0) + 1 })
+        Ok(Batch { tx, logged, bytes: 0, next_session: last.unwrap_or(0) + 1, torn: false })
     }
 
     /// Makes everything stored in the batch durable.
     pub fn commit(self) -> Result<(), MemoryError> {
+        self.refuse_if_torn()?;
         self.tx.commit()?;
         self.logged.set(self.logged.get() + self.bytes);
         Ok(())
@@ -61,22 +64,25 @@ impl<'w> Batch<'w> {
     /// the same key stays as it is, unless `anew` says that it shall be written again.
     ///
     /// # Errors
-    /// After an error the batch must be given up, except after [`MemoryError::TooMany`], which is found before
-    /// anything is written.
+    /// [`MemoryError::TooMany`] is found before anything is written, and the batch goes on. After any other error
+    /// the batch can only be given up.
     pub fn store(
         &mut self,
         envelope: &Envelope,
         learned_at: Timestamp,
         anew: bool,
     ) -> Result<Stored, MemoryError> {
+        self.refuse_if_torn()?;
         let keep = envelope.effects.iter().find_map(|effect| match effect {
             Effect::Memory(keep) => Some(keep),
             _ => None,
         });
-        let signatures = signatures(envelope);
-        if keep.is_none() && signatures.is_empty() {
+        if keep.is_none()
+            && !envelope.effects.iter().any(|effect| matches!(effect, Effect::TrainingData { .. }))
+        {
             return Ok(Stored::default());
         }
+        let signatures = signatures(envelope);
         refuse_what_cannot_be_numbered(envelope, signatures.len())?;
         let found = self.find(&envelope.identity)?;
         if let Some((session, key)) = &found
@@ -85,7 +91,42 @@ impl<'w> Batch<'w> {
         {
             return Ok(Stored { session_row: *session, unchanged: true, ..Stored::default() });
         }
-        let earlier = found.map(|(session, _)| Earlier::read(&self.tx, session)).transpose()?;
+        if keep.is_none() && signatures.is_empty() {
+            return Ok(Stored { replaced: self.remove(&envelope.identity)?, ..Stored::default() });
+        }
+        self.torn = true;
+        let stored =
+            self.write(envelope, keep, &signatures, found.map(|(session, _)| session), learned_at)?;
+        self.torn = false;
+        Ok(stored)
+    }
+
+    /// Removes a session and all that was learned from it. `false` if there is none.
+    ///
+    /// # Errors
+    /// After an error the batch can only be given up.
+    pub fn remove(&mut self, identity: &Identity) -> Result<bool, MemoryError> {
+        self.refuse_if_torn()?;
+        let Some((session, _)) = self.find(identity)? else { return Ok(false) };
+        self.torn = true;
+        self.remove_rows(session)?;
+        self.torn = false;
+        Ok(true)
+    }
+
+    fn refuse_if_torn(&self) -> Result<(), MemoryError> {
+        if self.torn { Err(MemoryError::GivenUp) } else { Ok(()) }
+    }
+
+    fn write(
+        &mut self,
+        envelope: &Envelope,
+        keep: Option<&Keep>,
+        signatures: &[u64],
+        replaced: Option<i64>,
+        learned_at: Timestamp,
+    ) -> Result<Stored, MemoryError> {
+        let earlier = replaced.map(|session| Earlier::read(&self.tx, session)).transpose()?;
         let place = self.place(envelope, learned_at, earlier.as_ref())?;
         let mut stored =
             Stored { session_row: place.session, replaced: earlier.is_some(), ..Stored::default() };
@@ -96,7 +137,7 @@ impl<'w> Batch<'w> {
             rows::facts(&self.tx, envelope, &place, &mut stored)?;
             stored.new_items = stored.new_messages + stored.new_preferences + stored.new_facts;
         }
-        rows::examples(&self.tx, &signatures, &place)?;
+        rows::examples(&self.tx, signatures, &place)?;
         // The earlier rows go only now, because "is this new?" was asked of them too.
         if let Some(earlier) = &earlier {
             self.remove_rows(earlier.session)?;
@@ -110,13 +151,6 @@ impl<'w> Batch<'w> {
         )?;
         self.bytes += text_bytes;
         Ok(stored)
-    }
-
-    /// Removes a session and all that was learned from it. `false` if there is none.
-    pub fn remove(&mut self, identity: &Identity) -> Result<bool, MemoryError> {
-        let Some((session, _)) = self.find(identity)? else { return Ok(false) };
-        self.remove_rows(session)?;
-        Ok(true)
     }
 
     /// The row and the key of a stored session.

@@ -51,6 +51,9 @@ pub enum MemoryError {
         /// How many.
         count: usize,
     },
+    /// The batch failed before and may hold half a session.
+    #[error("the batch failed before and can only be given up")]
+    GivenUp,
     /// What was learned cannot be written as JSON.
     #[error("cannot write what was learned as JSON")]
     Json(#[from] serde_json::Error),
@@ -72,7 +75,7 @@ impl MemoryError {
             MemoryError::DiskFull(_) => Some("make room on the disk; learning goes on by itself"),
             MemoryError::Busy(_) => Some("close the program that has memory.db open for writing"),
             MemoryError::TooMany { .. } => Some("split the session"),
-            MemoryError::Json(_) | MemoryError::Sqlite(_) => None,
+            MemoryError::GivenUp | MemoryError::Json(_) | MemoryError::Sqlite(_) => None,
         }
     }
 

@@ -276,7 +276,7 @@ fn agree(world: &World, model: &Model) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(96))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn it_holds_what_the_model_holds(steps in vec(step(), 1..12)) {
         let mut world = World::new();

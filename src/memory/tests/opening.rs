@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use rusqlite::Connection;
 
 use super::world::{World, chat};
-use crate::memory::{MemoryError, VERSION, Writer, reader};
+use crate::memory::{Batch, MemoryError, VERSION, Writer, reader};
 
 #[test]
 fn what_was_committed_is_there_after_opening_again() {
@@ -134,4 +134,23 @@ fn a_checkpoint_when_idle_empties_the_log() {
     world.store(chat("b").says(&"long ".repeat(1 << 20)));
     world.writer.idle().unwrap();
     assert!(fs::metadata(world.path()).unwrap().len() > 5 << 20);
+}
+
+#[test]
+fn a_full_disk_loses_the_batch_and_nothing_else() {
+    let mut world = World::new();
+    world.store(chat("a").says("hello"));
+    let pages = world.count("PRAGMA page_count");
+    world.conn().pragma_update_and_check(None, "max_page_count", pages + 10, |_| Ok(())).unwrap();
+    let mut batch = world.writer.begin().unwrap();
+    let store = |batch: &mut Batch<'_>, id: &str, text: &str| {
+        batch.store(&chat(id).says(text).envelope(), jiff::Timestamp::UNIX_EPOCH, false)
+    };
+    store(&mut batch, "b", "small").unwrap();
+    let error = store(&mut batch, "c", &"large ".repeat(100_000)).unwrap_err();
+    assert!(matches!(error, MemoryError::DiskFull(_)) && error.is_transient(), "{error}");
+    assert!(matches!(store(&mut batch, "d", "small"), Err(MemoryError::GivenUp)));
+    assert!(matches!(batch.commit(), Err(MemoryError::GivenUp)));
+    assert_eq!(reader::counts(world.conn()).unwrap().sessions, 1);
+    assert_eq!(world.store(chat("b").says("small")).new_messages, 1);
 }

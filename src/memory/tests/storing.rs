@@ -194,6 +194,42 @@ fn without_the_memory_stage_only_the_signatures_are_kept() {
     assert_eq!(world.count("SELECT count(*) FROM session_memories"), 0);
     told.session.session_id = "b".to_owned();
     told.signatures.clear();
-    assert_eq!(world.store(told).session_row, 0, "nothing to store");
+    assert_eq!(world.store(told.clone()).session_row, 0, "nothing to store");
     assert_eq!(world.count("SELECT count(*) FROM sessions"), 1);
+    told.session.session_id = "a".to_owned();
+    assert!(world.store(told.says("a revision without examples")).replaced);
+    assert_eq!(world.count("SELECT count(*) FROM examples"), 0);
+}
+
+#[test]
+fn a_session_is_written_anew_on_request() {
+    let mut world = World::new();
+    let told = chat("a").says("I play chess");
+    world.store(told.clone());
+    let mut batch = world.writer.begin().unwrap();
+    let learned_more = told.has("hobby", "chess").envelope();
+    let stored = batch.store(&learned_more, jiff::Timestamp::UNIX_EPOCH, true).unwrap();
+    batch.commit().unwrap();
+    assert!(stored.replaced);
+    assert_eq!((stored.new_messages, stored.new_facts), (0, 1));
+    assert_eq!(reader::counts(world.conn()).unwrap().messages, 1);
+}
+
+#[test]
+fn what_was_taken_back_can_be_wiped_from_the_files() {
+    let mut world = World::new();
+    world.store(chat("a").says("pelican"));
+    let secret = chat("b").says("zanzibar").is("lives_in", "zanzibar");
+    world.store(secret.clone());
+    world.store(chat("c").says("pelican"));
+    while world.writer.index_some(1).unwrap() > 0 {}
+    world.remove(secret);
+    world.conn().execute("INSERT INTO turns_fts(turns_fts) VALUES ('optimize')", []).unwrap();
+    world.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    for entry in std::fs::read_dir(world.folder.path()).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        assert!(memchr::memmem::find(&bytes, b"zanzib").is_none());
+    }
+    world.index_all();
+    assert_eq!(world.hits("pelican"), 2);
 }
