@@ -20,6 +20,7 @@
 
 pub mod config;
 pub mod memory;
+pub mod outbox;
 pub mod pipeline;
 pub mod platform;
 pub mod session;

@@ -10,12 +10,13 @@ use super::peel::{Table, find, peel, suggestion};
 use super::validate::retry_faults;
 use super::{Diagnostics, Retry, StageKeys};
 use crate::pipeline::{Services, When};
-use crate::stages::kinds::{DECODE, DecodeSettings, Kind, default_decode, read_decode};
+use crate::stages::decode::Decode;
+use crate::stages::kinds::{DECODE, Kind, default_decode, read_decode};
 
 /// What the `[[stage]]` tables say.
 pub(super) struct Chain {
     /// `None` where the settings of decode are too wrong.
-    pub(super) decode: Option<(DecodeSettings, [u8; 32])>,
+    pub(super) decode: Option<(Decode, [u8; 32])>,
     pub(super) stages: Vec<StageEntry>,
 }
 

@@ -10,7 +10,8 @@ use super::peel::{Finding, Peeled, Table, find, peel};
 use super::validate::{Fault, faults, folder_faults};
 use super::{Diagnostics, OnError, Retry, Settings, VERSION};
 use crate::pipeline::{Services, Stage, When};
-use crate::stages::kinds::{DecodeSettings, KINDS, Kind};
+use crate::stages::decode::Decode;
+use crate::stages::kinds::{KINDS, Kind};
 
 /// The largest pipeline.toml that is read, in bytes. A larger file is no pipeline.toml.
 const LARGEST: u64 = 4 << 20;
@@ -27,7 +28,7 @@ pub struct Config {
     /// The folders, absolute.
     pub folders: Folders,
     /// How files are turned into sessions.
-    pub decode: DecodeSettings,
+    pub decode: Decode,
     /// Hash of `decode`; a change of it makes every checkpoint of a session worthless.
     pub decode_hash: [u8; 32],
     /// The chain, without the stages that are switched off.
@@ -75,8 +76,8 @@ pub struct Source<'a> {
     pub name: &'a str,
     /// The folder that relative paths are read from, absolute.
     pub dir: &'a Path,
-    /// Gives the key of a home. `atles check` may give any; nothing that is stored depends on it.
-    pub home_key: &'a dyn Fn(&Path) -> [u8; 32],
+    /// Makes what stages are built with, given the home and the folder of pipeline.toml.
+    pub services: &'a dyn Fn(&Path, &Path) -> Services,
     /// The kinds of stage there are.
     pub kinds: &'static [Kind],
 }
@@ -100,8 +101,8 @@ impl Loaded {
     }
 }
 
-/// Reads a pipeline.toml. `home_key` gives the key of the home that the file names.
-pub fn load(path: &Path, home_key: &dyn Fn(&Path) -> [u8; 32]) -> Result<Loaded, Diagnostics> {
+/// Reads a pipeline.toml. `services` makes what stages are built with, given the home and the folder of the file.
+pub fn load(path: &Path, services: &dyn Fn(&Path, &Path) -> Services) -> Result<Loaded, Diagnostics> {
     let name = path.display().to_string();
     let unreadable = |message: String, hint: &str| {
         let mut all = Diagnostics::new(name.as_str(), "");
@@ -129,7 +130,7 @@ pub fn load(path: &Path, home_key: &dyn Fn(&Path) -> [u8; 32]) -> Result<Loaded,
         unreadable(format!("line {line} is not UTF-8"), "save the file as UTF-8")
     })?;
     let dir = path.parent().unwrap_or(Path::new("/")).to_path_buf();
-    let (config, warnings) = parse(&text, &Source { name: &name, dir: &dir, home_key, kinds: KINDS })?;
+    let (config, warnings) = parse(&text, &Source { name: &name, dir: &dir, services, kinds: KINDS })?;
     Ok(Loaded { config, warnings, path, text_hash })
 }
 
@@ -176,11 +177,7 @@ impl Reader<'_> {
         wrong.extend(folder_faults(&folders));
         self.blame(wrong, &left, &touched);
 
-        let services = Services {
-            home: folders.home.clone(),
-            config_dir: self.source.dir.to_path_buf(),
-            home_key: (self.source.home_key)(&folders.home),
-        };
+        let services = (self.source.services)(&folders.home, self.source.dir);
         let chain = match stages {
             Some(stages) => self.chain(stages, &settings.retry, &services),
             None => self.default_chain(&settings.retry, &services),

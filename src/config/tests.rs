@@ -104,7 +104,7 @@ const CHAIN: &str =
 
 fn read(text: &str) -> Result<(Config, Diagnostics), Diagnostics> {
     let dir = if cfg!(windows) { Path::new("C:\\here") } else { Path::new("/here") };
-    parse(text, &Source { name: "pipeline.toml", dir, home_key: &|_| [7; 32], kinds: MADE_UP })
+    parse(text, &Source { name: "pipeline.toml", dir, services: &Services::detached, kinds: MADE_UP })
 }
 
 fn config(text: &str) -> Config {
@@ -292,7 +292,7 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
 
 fn parse_any(text: &str) -> Result<(Config, Diagnostics), Diagnostics> {
     let dir = Path::new(env!("CARGO_MANIFEST_DIR"));
-    parse(text, &Source { name: "pipeline.toml", dir, home_key: &|_| [0; 32], kinds: ANYTHING })
+    parse(text, &Source { name: "pipeline.toml", dir, services: &Services::detached, kinds: ANYTHING })
 }
 
 fn parse_default() -> Result<(Config, Diagnostics), Diagnostics> {

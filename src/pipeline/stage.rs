@@ -1,5 +1,5 @@
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,6 +100,14 @@ pub struct Services {
     pub home_key: [u8; 32],
     /// The training examples of the whole corpus, by signature.
     pub examples: Arc<SeenExamples>,
+}
+
+impl Services {
+    /// Services that are tied to no daemon: for checking a pipeline.toml, and for tests.
+    pub fn detached(home: &Path, config_dir: &Path) -> Self {
+        let (home, config_dir) = (home.to_path_buf(), config_dir.to_path_buf());
+        Services { home, config_dir, home_key: [0; 32], examples: Arc::default() }
+    }
 }
 
 /// The settings of one kind of stage: its table in `pipeline.toml`.

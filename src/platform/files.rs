@@ -136,6 +136,20 @@ pub fn sync_filesystem(dir: &Path) -> io::Result<bool> {
     }
 }
 
+/// Bytes that this user can still write to the file system of `dir`; `None` where the system does not tell.
+pub fn free_bytes(dir: &Path) -> io::Result<Option<u64>> {
+    #[cfg(unix)]
+    {
+        let stat = rustix::fs::statvfs(dir)?;
+        Ok(Some(stat.f_bavail.saturating_mul(stat.f_frsize)))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = dir;
+        Ok(None)
+    }
+}
+
 /// Whether two folders lie on one file system, so that a rename between them is atomic.
 pub fn same_filesystem(a: &Path, b: &Path) -> io::Result<bool> {
     #[cfg(unix)]

@@ -1,8 +1,10 @@
 //! What differs between operating systems, each with a portable fallback.
 
+mod clock;
 mod files;
 
+pub use clock::Clock;
 pub use files::{
-    Signature, create_private, is_disk_full, last_change, lstat, make_private_dir, open_regular,
+    Signature, create_private, free_bytes, is_disk_full, last_change, lstat, make_private_dir, open_regular,
     rename_no_replace, same_filesystem, sync_dir, sync_filesystem,
 };

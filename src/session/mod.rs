@@ -8,6 +8,7 @@ mod model;
 mod moment;
 
 pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles, Rewrite};
+pub(crate) use key::opening;
 pub use key::{Identity, SessionKey};
 pub use learned::{
     Example, Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic, Turn,

@@ -244,7 +244,7 @@ mod tests {
     use crate::session::{FileFacts, Message};
 
     fn services() -> Services {
-        Services { home: "/".into(), config_dir: "/".into(), home_key: [0; 32] }
+        Services::detached(std::path::Path::new("/"), std::path::Path::new("/"))
     }
 
     fn session() -> Session {

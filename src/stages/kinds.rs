@@ -1,13 +1,20 @@
 //! The table of the kinds of stage. A new kind is one file beside this one and one line in [`KINDS`].
 
 use schemars::Schema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::config::peel::{Finding, Table, find, peel};
-use crate::pipeline::{Services, Stage, StageConfig};
+use crate::pipeline::{Problem, Services, Stage, StageConfig};
+use crate::stages::decode::{Decode, DecodeSettings};
 
 /// Every kind of stage but `decode`, in the order in which the reference shows them.
-pub static KINDS: &[Kind] = &[];
+pub static KINDS: &[Kind] = &[
+    kind::<super::filter::FilterSettings>(),
+    kind::<super::preferences::PreferencesConfig>(),
+    kind::<super::memory::Memory>(),
+    kind::<super::training_data::TrainingDataConfig>(),
+    kind::<super::session_log::SessionLogSettings>(),
+];
 
 /// A kind of stage: what configuration and reference need to know of it.
 pub struct Kind {
@@ -92,47 +99,30 @@ fn fingerprint(kind: &str, settings: &impl Serialize) -> serde_json::Result<[u8;
 /// The kind of the first stage, which turns a file into sessions and so is no [`Stage`].
 pub const DECODE: &str = "decode";
 
-/// Settings of `decode`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct DecodeSettings {
-    /// The format of every file, where it should not be told from each file's shape.
-    pub format: DecodeFormat,
-}
-
-/// The format of session files.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
-pub enum DecodeFormat {
-    /// Told from the shape of each file.
-    #[default]
-    Auto,
-    /// A session as ATLES defines it.
-    Atles,
-    /// A list of messages as in OpenAI's API.
-    OpenAi,
-    /// ShareGPT.
-    ShareGpt,
-    /// An export of ChatGPT.
-    ChatGpt,
-    /// An export of Claude.
-    Claude,
-    /// One message a line.
-    Jsonl,
-}
-
-/// Reads the settings of `decode`.
-pub(crate) fn read_decode(table: Table<'_>, others: &[String]) -> Read<DecodeSettings> {
+/// Reads the settings of `decode` and makes the decoder.
+pub(crate) fn read_decode(table: Table<'_>, others: &[String]) -> Read<Decode> {
+    let header = table.span();
     let peeled = peel::<DecodeSettings>(table, others);
-    let made =
-        peeled.value.and_then(|settings| fingerprint(DECODE, &settings).ok().map(|hash| (settings, hash)));
-    Read { made, findings: peeled.findings }
+    let mut findings = peeled.findings;
+    let Some(settings) = peeled.value else { return Read { made: None, findings } };
+    let hash = fingerprint(DECODE, &settings).unwrap_or_default();
+    match settings.build() {
+        Ok(decode) => Read { made: Some((decode, hash)), findings },
+        Err(problems) => {
+            for Problem { key, message, hint } in problems {
+                let span = find(peeled.left.get_ref(), &key).map_or(header.clone(), |place| place.span);
+                findings.push(Finding { span, message, hint });
+            }
+            Read { made: None, findings }
+        }
+    }
 }
 
-/// The settings of `decode` where none are written.
-pub(crate) fn default_decode() -> (DecodeSettings, [u8; 32]) {
+/// The decoder where no settings are written.
+pub(crate) fn default_decode() -> (Decode, [u8; 32]) {
     let settings = DecodeSettings::default();
-    (settings, fingerprint(DECODE, &settings).unwrap_or_default())
+    let hash = fingerprint(DECODE, &settings).unwrap_or_default();
+    (Decode::default(), hash)
 }
 
 /// `decode` for the reference.

@@ -75,7 +75,7 @@ mod tests {
     use crate::session::{FileFacts, Message, Session};
 
     fn services() -> Services {
-        Services { home: "/home".into(), config_dir: "/".into(), home_key: [0; 32] }
+        Services::detached(std::path::Path::new("/home"), std::path::Path::new("/"))
     }
 
     async fn run(settings: Memory, messages: usize) -> (Result<Verdict, StageError>, Envelope) {

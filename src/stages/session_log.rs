@@ -282,7 +282,7 @@ mod tests {
 
     #[tokio::test]
     async fn it_promises_the_files_that_the_settings_name() {
-        let services = Services { home: "/home".into(), config_dir: "/".into(), home_key: [0; 32] };
+        let services = Services::detached(std::path::Path::new("/home"), std::path::Path::new("/"));
         let settings: SessionLogSettings = toml::from_str("per_session = false").unwrap();
         let stage = settings.build(&services).unwrap();
         let mut envelope = envelope();

@@ -3,6 +3,7 @@ use thiserror::Error;
 
 use crate::platform::Signature;
 use crate::session::{Identity, SessionKey};
+use crate::spool::Sidecar;
 
 /// The version this build writes. A record of a version it does not know is an error, never a guess.
 const VERSION: u8 = 1;
@@ -44,6 +45,9 @@ pub struct FileRecord {
     pub next_retry: Option<i64>,
     /// Set once the outcome is durable and only the move is left.
     pub settled: Option<SettledMark>,
+    /// The sidecar of a dead letter that is settled and not yet moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sidecar: Option<Box<Sidecar>>,
 }
 
 /// One try that failed.
@@ -100,6 +104,9 @@ pub struct LearnedRecord {
     pub file: String,
     /// Messages it had.
     pub messages: usize,
+    /// Training examples it gave.
+    #[serde(default)]
+    pub examples: usize,
     /// Hash over the first message: another chat under a reused id begins otherwise.
     pub first: u64,
     /// Hash over all its messages: a continuation begins with them.

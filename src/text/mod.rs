@@ -9,4 +9,3 @@ pub(crate) mod stop_words;
 pub(crate) mod voice;
 pub(crate) mod word_hash;
 pub(crate) mod words;
-

@@ -56,5 +56,9 @@ fn stated_preferences_are_found_and_ordinary_sentences_give_none() {
 #[test]
 fn sentences_that_no_rule_was_tuned_on_fare_nearly_as_well() {
     let (recall, precision, wrong) = judge(include_str!("../../../tests/data/preferences_heldout.tsv"));
-    assert!(recall >= 0.85 && precision >= 0.95, "recall {recall:.3}, precision {precision:.3}, {} wrong", wrong.len());
+    assert!(
+        recall >= 0.85 && precision >= 0.95,
+        "recall {recall:.3}, precision {precision:.3}, {} wrong",
+        wrong.len()
+    );
 }

@@ -1,0 +1,382 @@
+//! Makes the files from the journal.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tracing::{error, warn};
+
+use super::journal::{Reader, segment_path, segments};
+use super::{Output, Place, Record};
+use crate::platform;
+use crate::session::SessionKey;
+use crate::spool::Home;
+
+/// The master log is searched this far back for lines that a crash may have left to be written again.
+const MASTER_TAIL: u64 = 64 << 20;
+/// How long to wait before trying again after a file could not be written.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// Says whether a session is in the ledger.
+pub type Settled = dyn Fn(&SessionKey) -> bool + Send + Sync;
+
+/// The thread that turns batches of the journal into files, in order.
+#[derive(Debug)]
+pub struct Courier {
+    orders: Option<Sender<Place>>,
+    thread: Option<JoinHandle<()>>,
+    progress: Arc<Progress>,
+}
+
+#[derive(Debug, Default)]
+struct Progress {
+    ordered: AtomicU64,
+    delivered: Mutex<u64>,
+    changed: Condvar,
+}
+
+impl Courier {
+    /// Writes what an earlier run left in the journal, then starts the thread. `open_segment` is the one that is
+    /// being written now.
+    ///
+    /// # Errors
+    /// If what was left cannot be written, or no thread can be started.
+    pub fn start(home: &Home, open_segment: u64, settled: &Settled) -> io::Result<Self> {
+        let mut desk = Desk::open(home)?;
+        desk.recover(open_segment, settled)?;
+        let progress = Arc::new(Progress::default());
+        let (orders, inbox) = channel();
+        let told = progress.clone();
+        let thread = std::thread::Builder::new()
+            .name("courier".into())
+            .spawn(move || desk.run(open_segment, &inbox, &told))?;
+        Ok(Courier { orders: Some(orders), thread: Some(thread), progress })
+    }
+
+    /// Lets a batch be written to its files: its sessions are in the ledger now.
+    pub fn release(&self, batch: Place) {
+        self.progress.ordered.fetch_add(1, Ordering::AcqRel);
+        if let Some(orders) = &self.orders {
+            let _ = orders.send(batch);
+        }
+    }
+
+    /// Batches that are settled but not yet written to their files.
+    pub fn backlog(&self) -> u64 {
+        self.progress.ordered.load(Ordering::Acquire).saturating_sub(*lock(&self.progress.delivered))
+    }
+
+    /// Waits until everything released so far is written.
+    pub fn wait_until_delivered(&self) {
+        let ordered = self.progress.ordered.load(Ordering::Acquire);
+        let delivered = lock(&self.progress.delivered);
+        let _delivered = self
+            .progress
+            .changed
+            .wait_while(delivered, |delivered| *delivered < ordered)
+            .unwrap_or_else(PoisonError::into_inner);
+    }
+}
+
+impl Drop for Courier {
+    fn drop(&mut self) {
+        self.orders = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the courier thread panicked");
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Where the files go.
+struct Desk {
+    home: Home,
+    dir: PathBuf,
+    logs: PathBuf,
+    training: PathBuf,
+    master: MasterLog,
+}
+
+impl Desk {
+    fn open(home: &Home) -> io::Result<Self> {
+        let logs = home.logs();
+        Ok(Desk {
+            dir: home.outbox(),
+            training: home.training_data(),
+            master: MasterLog::open(logs.join("master_log.jsonl"))?,
+            logs,
+            home: home.clone(),
+        })
+    }
+
+    fn run(&mut self, open_segment: u64, inbox: &Receiver<Place>, progress: &Progress) {
+        let mut reader: Option<Reader> = None;
+        let mut oldest = open_segment;
+        while let Ok(batch) = inbox.recv() {
+            while let Err(failure) = self.deliver_batch(&mut reader, batch) {
+                error!(error = %failure, "cannot write session logs or training data; trying again");
+                reader = None;
+                if matches!(inbox.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
+                    return; // Stopping: the journal keeps them for the next start.
+                }
+                std::thread::sleep(RETRY);
+            }
+            *lock(&progress.delivered) += 1;
+            progress.changed.notify_all();
+            if batch.segment > oldest {
+                self.discard(oldest..batch.segment);
+                oldest = batch.segment;
+            }
+        }
+        // Everything was delivered and nothing is being appended any more.
+        self.discard(oldest..oldest + 1);
+    }
+
+    fn deliver_batch(&mut self, reader: &mut Option<Reader>, batch: Place) -> io::Result<()> {
+        let at_batch = reader.take().filter(|reader| reader.place() == batch);
+        let mut at_batch = match at_batch {
+            Some(reader) => reader,
+            None => Reader::open(&self.dir, batch)?,
+        };
+        let records = at_batch.next()?.unwrap_or_default();
+        self.deliver(&records)?;
+        *reader = Some(at_batch);
+        Ok(())
+    }
+
+    fn deliver(&mut self, records: &[Record]) -> io::Result<()> {
+        let mut lines = Vec::new();
+        for record in records {
+            match &record.output {
+                Output::SessionLog { name, content } => replace(&self.logs, name, content)?,
+                Output::TrainingData { name, content } if content.is_empty() => {
+                    remove(&self.training.join(name))?
+                }
+                Output::TrainingData { name, content } => replace(&self.training, name, content)?,
+                Output::MasterLine(line) => {
+                    lines.extend_from_slice(line);
+                    lines.push(b'\n');
+                }
+            }
+        }
+        self.master.append(&lines)
+    }
+
+    /// Makes the files of all segments that are left, except for sessions that never were settled.
+    fn recover(&mut self, open_segment: u64, settled: &Settled) -> io::Result<()> {
+        let left: Vec<u64> =
+            segments(&self.dir)?.into_iter().filter(|&segment| segment < open_segment).collect();
+        let mut pending = Vec::new();
+        for &segment in &left {
+            let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
+            while let Some(batch) = reader.next()? {
+                pending.push((reader.place(), batch.iter().map(|record| record.key).collect::<Vec<_>>()));
+            }
+        }
+        let keys: HashSet<String> =
+            pending.iter().flat_map(|(_, keys)| keys).map(ToString::to_string).collect();
+        let mut logged =
+            if keys.is_empty() { HashSet::new() } else { self.master.keys_near_the_end(&keys)? };
+        for &segment in &left {
+            let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
+            while let Some(mut batch) = reader.next()? {
+                batch.retain(|record| {
+                    settled(&record.key)
+                        && (!matches!(record.output, Output::MasterLine(_))
+                            || logged.insert(record.key.to_string()))
+                });
+                self.deliver(&batch)?;
+            }
+        }
+        for segment in left {
+            self.discard(segment..segment + 1);
+        }
+        Ok(())
+    }
+
+    /// Deletes segments once the files made from them are on stable storage.
+    fn discard(&self, segments: std::ops::Range<u64>) {
+        let safe = platform::sync_filesystem(&self.home.root).and_then(|synced| {
+            if synced { Ok(()) } else { sync_each(&self.logs).and_then(|()| sync_each(&self.training)) }
+        });
+        if let Err(error) = safe {
+            return warn!(%error, "cannot sync the outbox; its journal is kept");
+        }
+        for segment in segments {
+            match std::fs::remove_file(segment_path(&self.dir, segment)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    warn!(%error, segment, "cannot remove a journal segment")
+                }
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Where the system cannot sync a whole file system: every file by itself.
+fn sync_each(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    platform::sync_dir(dir)
+}
+
+/// Writes a file so that a reader sees the old content or the new, never a part.
+fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let aside = dir.join(format!(".{name}.tmp"));
+    platform::create_private(&aside)?.write_all(content)?;
+    std::fs::rename(&aside, dir.join(name))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// `logs/master_log.jsonl`: a line a session. It may be moved away at any time; then a new one is begun.
+struct MasterLog {
+    path: PathBuf,
+    file: File,
+}
+
+impl MasterLog {
+    fn open(path: PathBuf) -> io::Result<Self> {
+        let mut file = open_for_append(&path)?;
+        cut_torn_line(&mut file)?;
+        Ok(MasterLog { path, file })
+    }
+
+    fn append(&mut self, lines: &[u8]) -> io::Result<()> {
+        if lines.is_empty() {
+            return Ok(());
+        }
+        let here = platform::lstat(&self.path).ok().map(|metadata| platform::Signature::of(&metadata).inode);
+        if here != Some(platform::Signature::of(&self.file.metadata()?).inode) {
+            self.file = open_for_append(&self.path)?;
+        }
+        let before = self.file.metadata()?.len();
+        self.file.write_all(lines).inspect_err(|_| {
+            let _ = self.file.set_len(before);
+        })
+    }
+
+    /// Which of these session keys stand in the last part of the log.
+    fn keys_near_the_end(&mut self, wanted: &HashSet<String>) -> io::Result<HashSet<String>> {
+        #[derive(serde::Deserialize)]
+        struct Line {
+            key: String,
+        }
+        let mut file = File::open(&self.path)?;
+        let start = file.metadata()?.len().saturating_sub(MASTER_TAIL);
+        file.seek(SeekFrom::Start(start))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        let keys = tail.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
+        Ok(keys.map(|line| line.key).filter(|key| wanted.contains(key)).collect())
+    }
+}
+
+fn open_for_append(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.read(true).append(true).create(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options.open(path)
+}
+
+/// A crash may have torn the last line; the journal still has it.
+fn cut_torn_line(file: &mut File) -> io::Result<()> {
+    let length = file.metadata()?.len();
+    let mut end = length;
+    let mut block = vec![0; 64 << 10];
+    while end > 0 {
+        let start = end.saturating_sub(block.len() as u64);
+        let part = &mut block[..(end - start) as usize];
+        file.seek(SeekFrom::Start(start))?;
+        file.read_exact(part)?;
+        if let Some(newline) = part.iter().rposition(|&b| b == b'\n') {
+            end = start + newline as u64 + 1;
+            break;
+        }
+        end = start;
+    }
+    if end < length { file.set_len(end) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Journal;
+    use super::*;
+
+    fn home() -> (tempfile::TempDir, Home) {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        home.prepare().unwrap();
+        (dir, home)
+    }
+
+    fn session(id: u8) -> Vec<Record> {
+        let key = SessionKey([id; 32]);
+        let line = format!("{{\"key\":\"{key}\"}}").into_bytes();
+        let name = format!("log_{id}.json");
+        vec![
+            Record { key, output: Output::SessionLog { name, content: line.clone() } },
+            Record { key, output: Output::MasterLine(line) },
+        ]
+    }
+
+    fn master(home: &Home) -> Vec<String> {
+        let text = std::fs::read_to_string(home.logs().join("master_log.jsonl")).unwrap();
+        text.lines().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn after_a_crash_settled_sessions_get_their_files_once_and_others_none() {
+        let (_dir, home) = home();
+        let mut journal = Journal::open(&home.outbox()).unwrap();
+        for id in 1..=3 {
+            journal.append(&session(id)).unwrap();
+        }
+        drop(journal);
+        // The first was delivered before the crash, and a torn line of the second was left.
+        let first = format!("{{\"key\":\"{}\"}}\n{{\"key\":\"02", SessionKey([1; 32]));
+        std::fs::write(home.logs().join("master_log.jsonl"), first).unwrap();
+
+        for _ in 0..2 {
+            let journal = Journal::open(&home.outbox()).unwrap();
+            drop(Courier::start(&home, journal.end().segment, &|key| key.0[0] != 3).unwrap());
+            assert_eq!(master(&home).len(), 2, "{:?}", master(&home));
+            assert!(home.logs().join("log_2.json").exists());
+            assert!(!home.logs().join("log_3.json").exists(), "never settled");
+        }
+    }
+
+    #[test]
+    fn released_batches_are_written_in_order_and_the_journal_is_gone_afterwards() {
+        let (_dir, home) = home();
+        let mut journal = Journal::open(&home.outbox()).unwrap();
+        let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
+        for id in 1..=20 {
+            courier.release(journal.append(&session(id)).unwrap());
+        }
+        courier.wait_until_delivered();
+        assert_eq!((courier.backlog(), master(&home).len()), (0, 20));
+        assert!(master(&home).is_sorted());
+        drop(journal);
+        drop(courier);
+        assert_eq!(segments(&home.outbox()).unwrap(), [0_u64; 0]);
+    }
+}

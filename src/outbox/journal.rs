@@ -1,0 +1,207 @@
+use std::fs::File;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use super::Record;
+use crate::platform;
+
+/// A segment is closed when it holds this many bytes.
+const SEGMENT_BYTES: u64 = 16 << 20;
+/// Frames are bounded, so that a damaged length does not ask for all memory.
+const LARGEST_FRAME: u64 = 1 << 31;
+const HEADER: usize = 16;
+
+/// A place in the journal: a segment and an offset in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub struct Place {
+    /// Number of the segment.
+    pub segment: u64,
+    /// Bytes from its start.
+    pub offset: u64,
+}
+
+/// The end of the journal, to which batches are appended. Each batch is a frame: length, checksum, records.
+#[derive(Debug)]
+pub struct Journal {
+    dir: PathBuf,
+    file: File,
+    end: Place,
+}
+
+impl Journal {
+    /// Opens the journal for appending, in a segment of its own behind those that are there.
+    ///
+    /// # Errors
+    /// If the folder or the segment cannot be made.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        platform::make_private_dir(dir)?;
+        let segment = segments(dir)?.last().map_or(1, |last| last + 1);
+        let file = platform::create_private(&segment_path(dir, segment))?;
+        platform::sync_dir(dir)?;
+        Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 } })
+    }
+
+    /// Where the next batch will stand.
+    pub fn end(&self) -> Place {
+        self.end
+    }
+
+    /// Appends a batch and makes it durable. Returns where it stands.
+    ///
+    /// # Errors
+    /// What the system said; the journal then ends where it ended before.
+    pub fn append(&mut self, records: &[Record]) -> io::Result<Place> {
+        if self.end.offset >= SEGMENT_BYTES {
+            self.next_segment()?;
+        }
+        let start = self.end;
+        let frame = frame(records);
+        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
+        if let Err(error) = written {
+            self.cut_back(start)?;
+            return Err(error);
+        }
+        self.end.offset += frame.len() as u64;
+        Ok(start)
+    }
+
+    /// Takes back the last batch, because what it belongs to was not committed.
+    ///
+    /// # Errors
+    /// What the system said. The records are harmless all the same: their sessions are not in the ledger.
+    pub fn cut_back(&mut self, to: Place) -> io::Result<()> {
+        if to.segment == self.end.segment {
+            self.file.set_len(to.offset)?;
+            self.file.seek(SeekFrom::Start(to.offset))?;
+            self.end = to;
+        }
+        Ok(())
+    }
+
+    fn next_segment(&mut self) -> io::Result<()> {
+        let segment = self.end.segment + 1;
+        self.file = platform::create_private(&segment_path(&self.dir, segment))?;
+        platform::sync_dir(&self.dir)?;
+        self.end = Place { segment, offset: 0 };
+        Ok(())
+    }
+}
+
+fn frame(records: &[Record]) -> Vec<u8> {
+    let mut frame = vec![0; HEADER];
+    records.iter().for_each(|record| record.write_to(&mut frame));
+    let length = (frame.len() - HEADER) as u64;
+    let checksum = checksum(&frame[HEADER..]);
+    frame[..8].copy_from_slice(&length.to_le_bytes());
+    frame[8..HEADER].copy_from_slice(&checksum);
+    frame
+}
+
+fn checksum(bytes: &[u8]) -> [u8; 8] {
+    let mut short = [0; 8];
+    short.copy_from_slice(&blake3::hash(bytes).as_bytes()[..8]);
+    short
+}
+
+/// Numbers of the segments in the folder, in order.
+pub(super) fn segments(dir: &Path) -> io::Result<Vec<u64>> {
+    let mut numbers = Vec::new();
+    for entry in std::fs::read_dir(dir)? {
+        let name = entry?.file_name();
+        let number: Option<u64> =
+            name.to_str().and_then(|name| name.strip_suffix(".journal")).and_then(|n| n.parse().ok());
+        numbers.extend(number);
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+pub(super) fn segment_path(dir: &Path, segment: u64) -> PathBuf {
+    dir.join(format!("{segment:010}.journal"))
+}
+
+/// Reads the batches of one segment from an offset on, up to the first that is not whole.
+#[derive(Debug)]
+pub(super) struct Reader {
+    file: File,
+    place: Place,
+}
+
+impl Reader {
+    pub(super) fn open(dir: &Path, place: Place) -> io::Result<Self> {
+        let mut file = File::open(segment_path(dir, place.segment))?;
+        file.seek(SeekFrom::Start(place.offset))?;
+        Ok(Reader { file, place })
+    }
+
+    /// Where the next batch stands.
+    pub(super) fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The next batch; `None` at the end, also where a crash tore the last one.
+    pub(super) fn next(&mut self) -> io::Result<Option<Vec<Record>>> {
+        let mut header = [0; HEADER];
+        let whole = match self.file.read_exact(&mut header) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => false,
+            Err(error) => return Err(error),
+        };
+        let length = u64::from_le_bytes(header[..8].try_into().unwrap_or_default());
+        let mut body = Vec::new();
+        if whole && length <= LARGEST_FRAME {
+            (&self.file).take(length).read_to_end(&mut body)?;
+        }
+        if !whole || body.len() as u64 != length || checksum(&body) != header[8..] {
+            self.file.seek(SeekFrom::Start(self.place.offset))?;
+            return Ok(None);
+        }
+        self.place.offset += (HEADER + body.len()) as u64;
+        let mut rest = body.as_slice();
+        Ok(Some(std::iter::from_fn(|| Record::read_from(&mut rest)).collect()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Output;
+    use super::*;
+    use crate::session::SessionKey;
+
+    fn line(text: &str) -> Record {
+        Record { key: SessionKey([1; 32]), output: Output::MasterLine(text.into()) }
+    }
+
+    fn read_all(dir: &Path, segment: u64) -> Vec<Vec<Record>> {
+        let mut reader = Reader::open(dir, Place { segment, offset: 0 }).unwrap();
+        std::iter::from_fn(|| reader.next().unwrap()).collect()
+    }
+
+    #[test]
+    fn a_torn_batch_at_any_byte_leaves_the_batches_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        journal.append(&[line("a"), line("b")]).unwrap();
+        let second = journal.append(&[line("c")]).unwrap();
+        let path = segment_path(dir.path(), second.segment);
+        let whole = std::fs::read(&path).unwrap();
+        for cut in second.offset as usize..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert_eq!(read_all(dir.path(), second.segment), [vec![line("a"), line("b")]]);
+        }
+        let mut flipped = whole.clone();
+        *flipped.last_mut().unwrap() ^= 1;
+        std::fs::write(&path, flipped).unwrap();
+        assert_eq!(read_all(dir.path(), second.segment).len(), 1);
+    }
+
+    #[test]
+    fn a_batch_that_was_taken_back_is_not_read_and_the_next_takes_its_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut journal = Journal::open(dir.path()).unwrap();
+        let place = journal.append(&[line("never committed")]).unwrap();
+        journal.cut_back(place).unwrap();
+        assert_eq!(journal.append(&[line("a")]).unwrap(), place);
+        assert_eq!(read_all(dir.path(), place.segment), [vec![line("a")]]);
+    }
+}

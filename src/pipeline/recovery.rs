@@ -1,0 +1,152 @@
+//! What a start makes of what the last run left.
+
+use std::ffi::OsString;
+use std::io;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::{info, warn};
+
+use super::dispatcher::Parked;
+use super::settler::finish_move;
+use super::standing::Opening;
+use crate::platform::Clock;
+use crate::session::{Envelope, FileFacts, SessionKey};
+use crate::spool::{Claimed, Home};
+use crate::stages::decode::Decode;
+use crate::state::{LearnedRecord, LedgerEntry, Outcome, State, StateBatch, StateError};
+
+/// No file waits longer than this after a start, whatever the clock did since it was parked.
+const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+
+/// What was found in `work/`.
+pub(super) struct Recovered {
+    /// Files to work on, now or when their retry is due.
+    pub(super) parked: Parked,
+    /// Files whose move was finished, or that are gone: their records can go.
+    pub(super) moved: Vec<OsString>,
+    /// How many files lay in `work/`.
+    pub(super) files: usize,
+}
+
+/// Looks through `work/`: finishes the moves of files that the ledger has, and parks the others.
+pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recovered, StateError> {
+    let mut recovered = Recovered { parked: Parked::default(), moved: Vec::new(), files: 0 };
+    let orphans = home.remove_orphaned_sidecars()?;
+    if orphans > 0 {
+        info!(orphans, "removed sidecars whose file had not been moved yet");
+    }
+    let now = Instant::now();
+    for name in names_in(&home.work)? {
+        if name.as_encoded_bytes().starts_with(b".") {
+            // Ours: a probe or a redacted copy that a crash left half-written.
+            let _ = std::fs::remove_file(home.work.join(&name));
+            continue;
+        }
+        recovered.files += 1;
+        let file = Claimed::found(name);
+        let record = state.file(&file.name)?.unwrap_or_default();
+        match finish_move(home, &file, &record) {
+            Ok(true) => recovered.moved.push(file.name),
+            Ok(false) => {
+                let wait = record.next_retry.map_or(0, |due| due.saturating_sub(clock.millis())).max(0);
+                let wait = Duration::from_millis(wait.unsigned_abs()).min(LONGEST_WAIT);
+                recovered.parked.add(file, now + wait);
+            }
+            Err(error) => {
+                warn!(file = file.shown(), %error, "a settled file cannot be moved yet");
+                recovered.parked.add(file, now);
+            }
+        }
+    }
+    for (name, _) in state.files()? {
+        if !home.work.join(&name).exists() {
+            recovered.moved.push(name);
+        }
+    }
+    Ok(recovered)
+}
+
+fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
+    std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
+}
+
+/// Fills an empty state store from the folders: what rests in `done/` and is in the memory was learned, what rests in
+/// `failed/` failed. Attempts and checkpoints are lost; they only save work. Returns how many files were entered.
+///
+/// # Errors
+/// If a folder cannot be read or the store cannot be written. Files that cannot be read are entered without sessions.
+pub fn rebuild_state(
+    home: &Home,
+    state: &State,
+    decode: &Decode,
+    remembered: &dyn Fn(&SessionKey) -> bool,
+    mut progress: impl FnMut(u64),
+) -> Result<u64, StateError> {
+    let mut totals = state.totals()?;
+    for (dir, failed) in [(&home.done, false), (&home.failed, true)] {
+        let mut names = names_in(dir)?;
+        names.retain(|name| {
+            !(failed && name.as_encoded_bytes().ends_with(crate::spool::SIDECAR_SUFFIX.as_bytes()))
+        });
+        names.sort();
+        for name in names {
+            let mut batch = StateBatch::default();
+            let mut entry = LedgerEntry {
+                file: crate::spool::shown(&name),
+                outcome: if failed { Outcome::Failed } else { Outcome::Duplicate },
+                at: 0,
+                note: "entered again from the folders".into(),
+                sessions: Vec::new(),
+                messages: 0,
+            };
+            if failed {
+                totals.failed += 1;
+            } else {
+                for envelope in decoded(&dir.join(&name), decode) {
+                    if !remembered(&envelope.key) {
+                        continue;
+                    }
+                    entry.outcome = Outcome::Learned;
+                    entry.messages += envelope.session.messages.len() as u64;
+                    entry.sessions.push(envelope.key.to_string());
+                    totals.sessions += 1;
+                    totals.messages += envelope.session.messages.len() as u64;
+                    batch.put_learned(&envelope.identity, &learned(&envelope, &entry.file, totals.entries));
+                }
+                match entry.outcome {
+                    Outcome::Learned => totals.files_learned += 1,
+                    _ => totals.duplicates += 1,
+                }
+            }
+            batch.put_entry(totals.entries, &entry);
+            totals.entries += 1;
+            batch.put_totals(&totals);
+            state.apply(batch)?;
+            progress(totals.entries);
+        }
+    }
+    Ok(totals.entries)
+}
+
+fn decoded(path: &Path, decode: &Decode) -> Vec<Envelope> {
+    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
+    let name = path.file_name().map(crate::spool::shown).unwrap_or_default();
+    let sessions = decode.decode(&bytes, &name).map(|decoded| decoded.sessions).unwrap_or_default();
+    sessions.into_iter().map(|session| Envelope::new(session, FileFacts::default())).collect()
+}
+
+fn learned(envelope: &Envelope, file: &str, entry: u64) -> LearnedRecord {
+    let opening = Opening::of(envelope);
+    LearnedRecord {
+        key: envelope.key.to_string(),
+        file: file.to_owned(),
+        messages: opening.messages,
+        examples: 0,
+        first: opening.first,
+        all: opening.all,
+        stem: format!("rebuilt-{}", &envelope.identity.to_string()[..16]),
+        entry,
+    }
+}

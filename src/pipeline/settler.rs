@@ -1,0 +1,332 @@
+//! The second half of the group commit: the ledger, then the moves. The only writer of the state store.
+//!
+//! Order: what was learned is durable already (the recorder's part); the ledger is written and synced; only then does
+//! the file move. A file that a crash left in `work/` with its ledger entry written is moved at the next start.
+
+use std::ffi::OsString;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use super::unit::{Judged, LearnedSession, Recording, Reply, Unit};
+use crate::outbox::{Courier, Place};
+use crate::platform::{self, Clock, Signature};
+use crate::session::{Effect, SessionKey};
+use crate::spool::{Home, Sidecar};
+use crate::state::{
+    Checkpoint, FileRecord, LearnedRecord, LedgerEntry, Outcome, SettledMark, State, StateBatch, Totals,
+};
+
+/// Orders written in one go at most.
+const GROUP: usize = 256;
+/// How often a move that failed is tried again.
+const RETRY: Duration = Duration::from_secs(2);
+
+/// What the settler is asked to write.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Files that are through.
+    Settle(Recording),
+    /// A file that is to be tried again: its tries so far.
+    Park { name: OsString, record: FileRecord, reply: oneshot::Sender<bool> },
+    /// What an outside stage added to a session.
+    Checkpoint { session: SessionKey, stage: String, checkpoint: Checkpoint, reply: oneshot::Sender<bool> },
+    /// A dead letter was put back by hand.
+    Unfail { reply: oneshot::Sender<bool> },
+}
+
+/// The counts, for whoever wants to look.
+pub(super) type SharedTotals = Arc<Mutex<Totals>>;
+
+/// The thread's own things.
+pub(super) struct Settler {
+    pub(super) home: Home,
+    pub(super) state: State,
+    pub(super) clock: Clock,
+    pub(super) courier: Arc<Courier>,
+    pub(super) totals: SharedTotals,
+    /// Files that moved; their records go with the next batch.
+    pub(super) moved: Vec<OsString>,
+    /// Files that are settled but could not be moved.
+    pub(super) unmoved: Vec<Settled>,
+}
+
+/// A file in the ledger, and where it belongs.
+pub(super) struct Settled {
+    pub(super) file: crate::spool::Claimed,
+    pub(super) outcome: Outcome,
+    pub(super) sidecar: Option<Box<Sidecar>>,
+    pub(super) reply: Option<oneshot::Sender<Reply>>,
+}
+
+/// What is being put together for one write of the store.
+#[derive(Default)]
+struct Group {
+    batch: StateBatch,
+    settled: Vec<Settled>,
+    places: Vec<Place>,
+    replies: Vec<oneshot::Sender<bool>>,
+}
+
+impl Settler {
+    pub(super) fn run(mut self, inbox: &Receiver<Order>) {
+        loop {
+            let wait = if self.unmoved.is_empty() { Duration::from_secs(3600) } else { RETRY };
+            match inbox.recv_timeout(wait) {
+                Ok(order) => {
+                    let mut orders = vec![order];
+                    orders.extend(inbox.try_iter().take(GROUP - 1));
+                    self.carry_out(orders);
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let waiting = std::mem::take(&mut self.unmoved);
+                    self.move_files(waiting);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+        }
+        let mut last = StateBatch::default();
+        self.moved.drain(..).for_each(|name| last.remove_file(&name));
+        if let Err(error) = self.state.apply(last) {
+            warn!(%error, "the state store kept records of files that are gone; harmless");
+        }
+    }
+
+    fn carry_out(&mut self, orders: Vec<Order>) {
+        let mut group = Group::default();
+        let mut totals = *self.shared_totals();
+        // First, so that a file of the same name that came since keeps its own record.
+        let moved = std::mem::take(&mut self.moved);
+        moved.iter().for_each(|name| group.batch.remove_file(name));
+        for order in orders {
+            match order {
+                Order::Settle(recording) => {
+                    group.places.extend(recording.batch);
+                    for unit in recording.units {
+                        self.enter(unit, &mut group, &mut totals);
+                    }
+                }
+                Order::Park { name, record, reply } => {
+                    group.batch.put_file(&name, &record);
+                    group.replies.push(reply);
+                }
+                Order::Checkpoint { session, stage, checkpoint, reply } => {
+                    group.batch.put_checkpoint(&session, &stage, &checkpoint);
+                    group.replies.push(reply);
+                }
+                Order::Unfail { reply } => {
+                    totals.failed = totals.failed.saturating_sub(1);
+                    group.replies.push(reply);
+                }
+            }
+        }
+        group.batch.put_totals(&totals);
+        match self.state.apply(group.batch) {
+            Ok(()) => {
+                *self.shared_totals() = totals;
+                group.places.into_iter().for_each(|place| self.courier.release(place));
+                self.move_files(group.settled);
+            }
+            Err(problem) => {
+                error!(error = %problem, "the state store cannot be written");
+                self.moved = moved;
+                for settled in group.settled {
+                    settled.answer(Reply::Stalled(problem.to_string()));
+                }
+                answer_all(group.replies, false);
+                return;
+            }
+        }
+        answer_all(group.replies, true);
+    }
+
+    fn shared_totals(&self) -> std::sync::MutexGuard<'_, Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes a file into the ledger.
+    fn enter(&self, unit: Unit, group: &mut Group, totals: &mut Totals) {
+        let Unit { file, signature, judged, reply } = unit;
+        if file.changed_since(&self.home, signature) {
+            let _ = reply.send(Reply::Changed);
+            return;
+        }
+        let number = totals.entries;
+        let mut entry = LedgerEntry {
+            file: file.shown(),
+            outcome: Outcome::Learned,
+            at: self.clock.millis(),
+            note: String::new(),
+            sessions: Vec::new(),
+            messages: 0,
+        };
+        let mut record = FileRecord::default();
+        let mut signature = signature;
+        let mut kept_sidecar = None;
+        match judged {
+            Judged::Learned { sessions, note, original } => {
+                if let Some(original) = original {
+                    match original.apply(&self.home, &file, signature) {
+                        Ok(rewritten) => signature = rewritten,
+                        Err(error) => {
+                            let _ =
+                                reply.send(Reply::Stalled(format!("cannot redact the original: {error}")));
+                            return;
+                        }
+                    }
+                }
+                entry.note = note;
+                entry.outcome = self.enter_sessions(&sessions, number, &mut entry, group, totals);
+            }
+            Judged::Nothing { outcome, note, sessions } => {
+                entry.outcome = outcome;
+                entry.note = note;
+                entry.sessions = sessions.iter().map(ToString::to_string).collect();
+            }
+            Judged::Failed { sidecar, sessions } => {
+                entry.outcome = Outcome::Failed;
+                entry.note = format!("{}: {}", sidecar.stage, sidecar.kind);
+                entry.sessions = sessions.iter().map(ToString::to_string).collect();
+                record.sidecar = Some(sidecar.clone());
+                kept_sidecar = Some(sidecar);
+            }
+        }
+        count(entry.outcome, totals);
+        totals.entries += 1;
+        record.settled = Some(SettledMark { signature, outcome: entry.outcome, entry: number });
+        group.batch.put_file(&file.name, &record);
+        group.batch.put_entry(number, &entry);
+        let settled = Settled { file, outcome: entry.outcome, sidecar: kept_sidecar, reply: Some(reply) };
+        group.settled.push(settled);
+    }
+
+    fn enter_sessions(
+        &self,
+        sessions: &[LearnedSession],
+        number: u64,
+        entry: &mut LedgerEntry,
+        group: &mut Group,
+        totals: &mut Totals,
+    ) -> Outcome {
+        for session in sessions {
+            let LearnedSession { envelope, opening, replaces, recorded, .. } = session;
+            let examples = envelope.effects.iter().map(|effect| match effect {
+                Effect::TrainingData { examples, .. } => *examples,
+                _ => 0,
+            });
+            let record = LearnedRecord {
+                key: envelope.key.to_string(),
+                file: entry.file.clone(),
+                messages: opening.messages,
+                examples: examples.sum(),
+                first: opening.first,
+                all: opening.all,
+                stem: recorded.stem.clone(),
+                entry: number,
+            };
+            let (old_messages, old_examples) =
+                replaces.as_ref().map_or((0, 0), |earlier| (earlier.messages, earlier.examples));
+            totals.messages = (totals.messages + record.messages as u64).saturating_sub(old_messages as u64);
+            totals.examples = (totals.examples + record.examples as u64).saturating_sub(old_examples as u64);
+            totals.sessions += u64::from(replaces.is_none());
+            totals.memory_items += recorded.stored.new_items;
+            totals.redactions += envelope.learned.redactions.values().map(|&n| u64::from(n)).sum::<u64>();
+            entry.messages += record.messages as u64;
+            entry.sessions.push(record.key.clone());
+            group.batch.put_learned(&envelope.identity, &record);
+            if let Err(error) = group.batch.remove_checkpoints(&self.state, &envelope.key) {
+                warn!(%error, "checkpoints of a settled session stay behind");
+            }
+        }
+        if sessions.iter().all(|session| session.replaces.is_some()) {
+            Outcome::Revision
+        } else {
+            Outcome::Learned
+        }
+    }
+
+    /// Moves what is in the ledger to where it belongs, and answers.
+    fn move_files(&mut self, settled: Vec<Settled>) {
+        let mut touched = [false, false];
+        for mut one in settled {
+            match one.move_file(&self.home) {
+                Ok(()) => {
+                    touched[usize::from(one.outcome.is_failure())] = true;
+                    self.moved.push(one.file.name.clone());
+                    let outcome = one.outcome;
+                    one.answer(Reply::Settled(outcome));
+                }
+                Err(error) => {
+                    error!(file = one.file.shown(), %error, "a settled file cannot be moved; trying again");
+                    // The worker need not wait: the ledger has it.
+                    if let Some(reply) = one.reply.take() {
+                        let _ = reply.send(Reply::Settled(one.outcome));
+                    }
+                    self.unmoved.push(one);
+                }
+            }
+        }
+        for (dir, touched) in [&self.home.done, &self.home.failed].into_iter().zip(touched) {
+            if touched && let Err(error) = platform::sync_dir(dir) {
+                warn!(%error, "a folder cannot be synced; a power loss may put files back into work/");
+            }
+        }
+    }
+}
+
+fn answer_all(replies: Vec<oneshot::Sender<bool>>, written: bool) {
+    for reply in replies {
+        // Whoever asked may have been let go of meanwhile.
+        let _ = reply.send(written);
+    }
+}
+
+fn count(outcome: Outcome, totals: &mut Totals) {
+    match outcome {
+        Outcome::Learned => totals.files_learned += 1,
+        Outcome::Revision => {
+            totals.files_learned += 1;
+            totals.revisions += 1;
+        }
+        Outcome::Duplicate => totals.duplicates += 1,
+        Outcome::Filtered => totals.filtered += 1,
+        Outcome::Failed => totals.failed += 1,
+    }
+}
+
+impl Settled {
+    fn move_file(&self, home: &Home) -> std::io::Result<()> {
+        let to = match (&self.sidecar, self.outcome.is_failure()) {
+            (Some(sidecar), true) => self.file.move_to_failed(home, sidecar)?,
+            _ => self.file.move_to_done(home)?,
+        };
+        info!(file = self.file.shown(), outcome = ?self.outcome, to = %to.display(), "settled");
+        Ok(())
+    }
+
+    fn answer(self, reply: Reply) {
+        if let Some(sender) = self.reply {
+            let _ = sender.send(reply);
+        }
+    }
+}
+
+/// Finishes the move of a file that the ledger has, found in `work/` at start. `false` if the record speaks of
+/// another file.
+pub(super) fn finish_move(
+    home: &Home,
+    file: &crate::spool::Claimed,
+    record: &FileRecord,
+) -> std::io::Result<bool> {
+    let Some(mark) = record.settled else { return Ok(false) };
+    if Signature::of(&platform::lstat(&file.path(home))?) != mark.signature {
+        return Ok(false);
+    }
+    let settled =
+        Settled { file: file.clone(), outcome: mark.outcome, sidecar: record.sidecar.clone(), reply: None };
+    settled.move_file(home)?;
+    Ok(true)
+}
