@@ -70,6 +70,8 @@ impl Default for PreferencesConfig {
 
 /// Strength of a match of a user's own pattern.
 const OWN_STRENGTH: f64 = 0.8;
+/// A message of more bytes than this specifies a task: what it orders is about that task unless it says otherwise.
+const SPECIFICATION: usize = 800;
 /// Strength of a signal by the number of messages that give it.
 const SIGNAL_STRENGTH: [f64; 3] = [0.5, 0.7, 0.85];
 
@@ -279,7 +281,10 @@ impl Preferences {
                 })
             };
             for number in 0..SIGNALS.len() {
-                let reader = self.signals.as_ref().filter(|_| awake >> (RULES.len() + number) & 1 == 1);
+                let reader = self
+                    .signals
+                    .as_ref()
+                    .filter(|_| text.len() <= SPECIFICATION && awake >> (RULES.len() + number) & 1 == 1);
                 let signal = reader.and_then(|reader| reader.find(number, sentence.even.as_str()));
                 if let Some((name, span)) = signal.filter(|_| !std::mem::replace(&mut given[number], true)) {
                     match &mut signalled[number] {
@@ -289,7 +294,8 @@ impl Preferences {
                 }
             }
             let acted = *staged.get_or_insert_with(|| staged_from(text)) <= range.start;
-            for (kind, statement) in self.statements(&sentence, words, awake, acted) {
+            let scene = Scene { acted, specified: text.len() > SPECIFICATION };
+            for (kind, statement) in self.statements(&sentence, words, awake, scene) {
                 let Some(quote) = quote(sentence.span(statement.span)) else { continue };
                 for (polarity, object, strength) in statement.about {
                     found.add(Preference {
@@ -326,7 +332,7 @@ impl Preferences {
         sentence: &Sentence<'_>,
         words: &str,
         awake: u128,
-        acted: bool,
+        scene: Scene,
     ) -> Vec<(&'static str, Statement)> {
         let even = sentence.even.as_str();
         let said = stated(even);
@@ -339,13 +345,13 @@ impl Preferences {
             let Some(Some(pattern)) = self.rules.get(number) else { continue };
             let order = rule.kind == "instruction";
             let text = if order && asks_the_assistant(even) { even } else { said };
-            if text.is_empty() || (acted && !order) {
+            if text.is_empty() || (scene.acted && !order) {
                 continue;
             }
             let mut from = 0;
             while let Some(captures) = pattern.captures_at(text, from) {
                 let Some(whole) = captures.get(0) else { break };
-                let statement = self.objects.read(rule, &captures, text, &capital);
+                let statement = self.objects.read(rule, &captures, text, &capital, scene.specified);
                 from = statement
                     .as_ref()
                     .map_or(0, |statement| statement.span.end)
@@ -380,6 +386,15 @@ impl Preferences {
         kept.sort_by_key(|(_, statement)| statement.span.start);
         kept
     }
+}
+
+/// What a sentence stands in.
+#[derive(Clone, Copy)]
+struct Scene {
+    /// Behind words that begin a role-play.
+    acted: bool,
+    /// In a message long enough to specify a task.
+    specified: bool,
 }
 
 /// "Can you always …": an order in the form of a question.

@@ -1,53 +1,18 @@
 //! Where a noun phrase ends, and what in it carries meaning.
 
 /// Words before which a phrase ends.
-const STOPS: [&str; 34] = [
-    "but",
-    "because",
-    "since",
-    "cause",
-    "'cause",
-    "cuz",
-    "coz",
-    "although",
-    "though",
-    "unless",
-    "until",
-    "whenever",
-    "when",
-    "if",
-    "while",
-    "whereas",
-    "which",
-    "whom",
-    "so",
-    "please",
-    "thanks",
-    "btw",
-    "even",
-    "due",
-    "except",
-    "as",
-    "then",
-    "especially",
-    "anyway",
-    "haha",
-    "lol",
-    "-",
-    "–",
-    "—",
-];
+const STOPS: &str = "\
+    but because since cause 'cause cuz coz although though unless until whenever when if while whereas \
+    which whom so please thanks btw even due except as then especially anyway haha lol - – —";
 
 /// Words behind "and" or "or" that begin a new clause.
-const SUBJECTS: [&str; 46] = [
-    "i", "i'm", "i've", "i'd", "i'll", "we", "we're", "you", "it", "it's", "they", "he", "she", "my", "our",
-    "that", "this", "there", "please", "then", "would", "can", "don't", "do", "always", "never", "prefer",
-    "hate", "love", "like", "enjoy", "avoid", "am", "use", "keep", "make", "give", "tell", "want", "need",
-    "have", "will", "is", "are", "only", "not",
-];
+const SUBJECTS: &str = "\
+    i i'm i've i'd i'll we we're you it it's they he she my our that this there please then would can \
+    don't do always never prefer hate love like enjoy avoid am use keep make give tell want need have \
+    will is are only not it'd it'll that's there's they're he's she's";
 
 /// Endings that say nothing.
-const FILLERS: [&str; 52] = [
+const FILLERS: [&str; 54] = [
     "at all",
     "these days",
     "as well",
@@ -98,6 +63,8 @@ const FILLERS: [&str; 52] = [
     "at",
     "currently",
     "anyway",
+    "lately",
+    "nowadays",
     "sorry",
     "ever",
 ];
@@ -105,14 +72,17 @@ const FILLERS: [&str; 52] = [
 /// The length of the phrase at the start of an evened text: up to punctuation, a new clause, or `most` words, without
 /// what trails behind its meaning.
 pub(crate) fn phrase_len(text: &str, most: usize) -> usize {
+    if let Some(title) = quoted_len(text) {
+        return title;
+    }
     let mut end = 0;
     let mut count = 0;
     let mut rest = words(text).peekable();
     while let Some((at, word)) = rest.next() {
         let core = word.trim_end_matches([',', '.', '!', '?', ':', ';', ')']);
         let next = rest.peek().map_or("", |(_, next)| next.trim_end_matches([',', '.', '!', '?']));
-        let new_clause = matches!(core, "and" | "or") && (SUBJECTS.contains(&next) || STOPS.contains(&next));
-        if count == most || word.starts_with('(') || (count > 0 && (STOPS.contains(&core) || new_clause)) {
+        let new_clause = matches!(core, "and" | "or") && (listed(SUBJECTS, next) || listed(STOPS, next));
+        if count == most || word.starts_with('(') || (count > 0 && (listed(STOPS, core) || new_clause)) {
             break;
         }
         end = at + core.len();
@@ -122,6 +92,18 @@ pub(crate) fn phrase_len(text: &str, most: usize) -> usize {
         }
     }
     without_filler(&text[..end]).len()
+}
+
+/// The length of a quoted title that begins a text.
+fn quoted_len(text: &str) -> Option<usize> {
+    let (open, close) = [("\"", '"'), ("“", '”')].into_iter().find(|(open, _)| text.starts_with(open))?;
+    let behind = text.get(open.len()..)?;
+    behind.find(close).filter(|length| *length < 80).map(|length| open.len() + length + close.len_utf8())
+}
+
+/// Whether a word stands in a list of words parted by blanks.
+pub(crate) fn listed(list: &str, word: &str) -> bool {
+    list.split(' ').any(|listed| listed == word)
 }
 
 /// The words of a text with their offsets.
@@ -176,8 +158,8 @@ fn is_item(item: &str) -> bool {
     let count = item.split_whitespace().count();
     let first = item.split_whitespace().next().unwrap_or_default();
     (1..=3).contains(&count)
-        && !SUBJECTS.contains(&first)
-        && !STOPS.contains(&first)
+        && !listed(SUBJECTS, first)
+        && !listed(STOPS, first)
         && !item.contains(['.', '!', '?'])
 }
 

@@ -15,6 +15,8 @@ pub use super::normal::{Normal, normal};
 const QUOTED_WORDS: usize = 3;
 /// Inline code longer than this many bytes parts a sentence; shorter is part of it, as in "I prefer `rg` to grep".
 const INLINE_CODE: usize = 40;
+/// The same in words.
+const INLINE_WORDS: usize = 3;
 /// A sentence of more bytes than this was not typed.
 const LONGEST: usize = 1_500;
 /// Of prose longer than this many bytes only the beginning and the end are the speaker's own; the rest is a paste.
@@ -35,10 +37,7 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
     let mut reader = Reader { text, found: Vec::new() };
     let paste = paste_start(text, &code);
     let speakers = repeated_speakers(text);
-    let mut parts = code
-        .iter()
-        .filter(|part| part.len() > INLINE_CODE || text[(*part).clone()].contains('\n'))
-        .peekable();
+    let mut parts = code.iter().filter(|part| stands_apart(&text[(*part).clone()])).peekable();
     // The prose gathered over soft line breaks, not yet split.
     let mut open: Option<Range<usize>> = None;
     for line in lines(&text[..paste]) {
@@ -98,6 +97,13 @@ pub(crate) fn begins_as_question(sentence: &str) -> bool {
     ASKING.as_ref().is_some_and(|asking| asking.is_match(sentence))
 }
 
+/// Whether a piece of code is more than a word of the sentence it stands in.
+fn stands_apart(code: &str) -> bool {
+    code.len() > INLINE_CODE
+        || code.contains('\n')
+        || code.split_ascii_whitespace().nth(INLINE_WORDS).is_some()
+}
+
 /// Whether nobody said this line: quotes, code, logs, tables.
 fn not_said(line: &str) -> bool {
     let start = line.trim_start();
@@ -123,33 +129,16 @@ fn speaker(line: &str) -> Option<&str> {
 }
 
 /// Labels that name a speaker even when they stand only once.
-const ROLES: [&str; 18] = [
-    "user",
-    "assistant",
-    "human",
-    "ai",
-    "bot",
-    "system",
-    "customer",
-    "agent",
-    "interviewer",
-    "interviewee",
-    "teacher",
-    "student",
-    "doctor",
-    "patient",
-    "her",
-    "him",
-    "chatgpt",
-    "q",
-];
+const ROLES: &str = "\
+    user assistant human ai bot system customer agent interviewer interviewee teacher student doctor \
+    patient her him chatgpt q";
 
 struct Speakers<'a>(HashMap<&'a str, usize>);
 
 impl Speakers<'_> {
     fn contains(&self, name: &str) -> bool {
         self.0.get(name).is_some_and(|count| *count > 1)
-            || ROLES.iter().any(|role| role.eq_ignore_ascii_case(name))
+            || ROLES.split(' ').any(|role| role.eq_ignore_ascii_case(name))
     }
 }
 
@@ -341,10 +330,7 @@ fn behind_the_stop(bytes: &[u8], at: usize) -> usize {
     at + more
 }
 
-const ABBREVIATIONS: [&str; 22] = [
-    "e.g", "i.e", "eg", "ie", "mr", "mrs", "ms", "dr", "prof", "st", "vs", "etc", "approx", "no", "nr", "jr",
-    "sr", "fig", "a.m", "p.m", "u.s", "cf",
-];
+const ABBREVIATIONS: &str = "e.g i.e eg ie mr mrs ms dr prof st vs etc approx no nr jr sr fig a.m p.m u.s cf";
 
 /// Whether a full stop behind these words belongs to an abbreviation, an initial or a list number.
 fn abbreviates(before: &str) -> bool {
@@ -358,7 +344,7 @@ fn abbreviates(before: &str) -> bool {
         (Some(letter), None) if letter.is_uppercase() && letter != 'I' => true,
         (Some(digit), _) if digit.is_ascii_digit() => only && word.bytes().all(|byte| byte.is_ascii_digit()),
         // "no." is "number" only in front of a figure, far more often it is an answer.
-        _ => word != "no" && !only && ABBREVIATIONS.iter().any(|short| short.eq_ignore_ascii_case(word)),
+        _ => word != "no" && !only && ABBREVIATIONS.split(' ').any(|short| short.eq_ignore_ascii_case(word)),
     }
 }
 

@@ -4,15 +4,14 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use super::phrase::listed;
 use super::prose::{Normal, begins_as_question, is_question};
 
 /// Words that, right before "I …", make it a condition, a question, a wish or a relative clause.
-const TURNING: [&str; 44] = [
-    "if", "when", "whenever", "unless", "whether", "until", "till", "once", "what", "which", "who", "whom",
-    "whose", "where", "why", "how", "than", "do", "does", "did", "am", "can", "could", "would", "will",
-    "shall", "may", "might", "must", "have", "had", "should", "suppose", "imagine", "pretend", "assume",
-    "assuming", "wish", "maybe", "perhaps", "wherever", "whatever", "says", "said",
-];
+const TURNING: &str = "\
+    if when whenever unless whether until till once what which who whom whose where why how than do does \
+    did am can could would will shall may might must have had should suppose imagine pretend assume \
+    assuming wish maybe perhaps wherever whatever says said";
 
 /// What, anywhere before "I …" in its sentence, makes it somebody else's words, fiction, irony or its own denial.
 const FOREIGN: &str = concat!(
@@ -24,6 +23,7 @@ const FOREIGN: &str = concat!(
     r"|\bnot\s+(?:that|like|as\s+if|because)\b|\bas\s+(?:if|though)\b|\bi\s+(?:wonder|doubt)\b|\bnot\s+sure\b",
     r"|\b(?:write|draft|compose|generate|imagine|pretend|suppose|act\s+as|act\s+like|role-?play|play\s+the\s+role|",
     r"character|lyrics|narrator|protagonist|persona|bio|headline|slogan|sentence|phrase|meaning\s+of|let's\s+say)\b",
+    r"|\b(?:things?|stuff|people|something|anything|everything|someone|ones?|part|kind)\s+(?:that\s+|who\s+)?$",
     r"|^(?:oh|yeah|wow|ah|sure|great|right|of\s+course)\b[\s,]*(?:[a-z]+[\s,]+){0,3}$",
 );
 
@@ -46,7 +46,7 @@ static STAGED_IN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(STAGED).
 pub(crate) fn earnest(before: &str, behind: &str) -> bool {
     let before = before.trim_end();
     let last = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or(before);
-    if TURNING.contains(&last) || reported_behind(behind) {
+    if listed(TURNING, last) || reported_behind(behind) {
         return false;
     }
     if before.is_empty() {

@@ -6,7 +6,7 @@ use regex::{Captures, Regex};
 
 use super::rules::{LASTING, MANNERS, MOMENTARY, Rule, Shape, written_out};
 use crate::session::Polarity::{self, Against, For};
-use crate::text::phrase::{enumeration, phrase_len, without_filler, words};
+use crate::text::phrase::{enumeration, listed, phrase_len, without_filler, words};
 
 /// What one match of a rule states.
 #[derive(Debug)]
@@ -28,232 +28,47 @@ pub(super) struct ObjectReader {
 /// Where the evened sentence has a capital letter in its original.
 pub(super) type Capital<'a> = &'a dyn Fn(usize) -> bool;
 
+/// Within the specification of a task, orders are about that task: their strength is multiplied by this.
+const SPECIFIED: f64 = 0.5;
+
 /// Longest object, in words.
 const WORDS: usize = 10;
 
 /// First words that name nothing, or something only this conversation knows.
-const EMPTY: [&str; 88] = [
-    "it",
-    "this",
-    "that",
-    "these",
-    "those",
-    "them",
-    "him",
-    "her",
-    "you",
-    "us",
-    "me",
-    "myself",
-    "yourself",
-    "what",
-    "how",
-    "where",
-    "who",
-    "why",
-    "nothing",
-    "everything",
-    "one",
-    "ones",
-    "it's",
-    "when",
-    "if",
-    "whatever",
-    "either",
-    "neither",
-    "anything",
-    "something",
-    "so",
-    "more",
-    "most",
-    "less",
-    "being",
-    "is",
-    "are",
-    "was",
-    "were",
-    "has",
-    "had",
-    "will",
-    "and",
-    "or",
-    "but",
-    "because",
-    "about",
-    "than",
-    "best",
-    "not",
-    "he",
-    "she",
-    "they",
-    "there",
-    "here",
-    "option",
-    "version",
-    "choice",
-    "number",
-    "variant",
-    "answer",
-    "up",
-    "down",
-    "out",
-    "still",
-    "straight",
-    "on",
-    "by",
-    "near",
-    "at",
-    "next",
-    "behind",
-    "your",
-    "yours",
-    "such",
-    "both",
-    "having",
-    "idea",
-    "which",
-    "would",
-    "could",
-    "can",
-    "i",
-    "we",
-    "then",
-    "just",
-    "also",
-    "only",
-];
+const EMPTY: &str = "\
+    it this that these those them him her you us me myself yourself what how where who why nothing \
+    everything one ones it's when if whatever either neither anything something so more most less being \
+    is are was were has had will and or but because about than best not he she they there here option \
+    version choice number variant answer up down out still straight on by near at next behind your yours \
+    such both having idea which would could can i we then just also only";
 
 /// Verbs behind "to" that make a phrase of talk, not of taste: "I hate to say", "I like to think".
-const TALK: [&str; 34] = [
-    "say",
-    "think",
-    "know",
-    "see",
-    "hear",
-    "bother",
-    "admit",
-    "ask",
-    "add",
-    "thank",
-    "mention",
-    "point",
-    "tell",
-    "inform",
-    "disagree",
-    "believe",
-    "break",
-    "imagine",
-    "interrupt",
-    "try",
-    "understand",
-    "note",
-    "start",
-    "begin",
-    "get",
-    "have",
-    "lose",
-    "disappoint",
-    "accept",
-    "give",
-    "let",
-    "go",
-    "make",
-    "keep",
-];
+const TALK: &str = "\
+    say think know see hear bother admit ask add thank mention point tell inform disagree believe break \
+    imagine interrupt try understand note start begin get have lose disappoint accept give let go make \
+    keep";
 
 /// Verbs behind "refuse to" that refuse no thing.
-const REFUSALS: [&str; 14] = [
-    "believe",
-    "accept",
-    "give",
-    "think",
-    "let",
-    "be",
-    "go",
-    "say",
-    "answer",
-    "admit",
-    "acknowledge",
-    "do",
-    "stop",
-    "leave",
-];
+const REFUSALS: &str = "believe accept give think let be go say answer admit acknowledge do stop leave";
 
 /// What "the …" can name without pointing at something in the conversation.
-const KNOWN: [&str; 58] = [
-    "sea",
-    "ocean",
-    "beach",
-    "mountains",
-    "mountain",
-    "outdoors",
-    "countryside",
-    "city",
-    "rain",
-    "snow",
-    "cold",
-    "heat",
-    "dark",
-    "sun",
-    "woods",
-    "forest",
-    "desert",
-    "gym",
-    "theatre",
-    "theater",
-    "opera",
-    "cinema",
-    "dentist",
-    "metric",
-    "imperial",
-    "smell",
-    "taste",
-    "sound",
-    "feeling",
-    "oxford",
-    "window",
-    "aisle",
-    "middle",
-    "night",
-    "morning",
-    "mornings",
-    "news",
-    "internet",
-    "metro",
-    "subway",
-    "train",
-    "bus",
-    "passive",
-    "command",
-    "terminal",
-    "quiet",
-    "silence",
-    "winter",
-    "summer",
-    "autumn",
-    "spring",
-    "weekend",
-    "coast",
-    "north",
-    "south",
-    "piano",
-    "guitar",
-    "water",
-];
+const KNOWN: &str = "\
+    sea ocean beach mountains mountain outdoors countryside city rain snow cold heat dark sun woods \
+    forest desert gym theatre theater opera cinema dentist metric imperial smell taste sound feeling \
+    oxford window aisle middle night morning mornings news internet metro subway train bus passive \
+    command terminal quiet silence winter summer autumn spring weekend coast north south piano guitar \
+    water";
 
 /// Words that point at something in the conversation.
-const POINTING: [&str; 6] = ["this", "these", "those", "you", "your", "yours"];
+const POINTING: &str = "this these those you your yours it them him her his hers their theirs its";
 
 /// Words that tie a liking to the moment.
-const PASSING: [&str; 9] =
-    ["today", "tonight", "here", "yesterday", "tomorrow", "currently", "instead", "again", "moment"];
+const PASSING: &str = "today tonight here yesterday tomorrow currently instead again moment";
 
 /// Words that are no name behind "call me".
-const NO_NAME: [&str; 33] = [
-    "crazy", "back", "when", "later", "tomorrow", "if", "at", "on", "after", "before", "in", "to", "a", "an",
-    "stupid", "naive", "paranoid", "out", "old", "the", "by", "whatever", "as", "again", "now", "today",
-    "tonight", "this", "any", "over", "up", "or", "and",
-];
+const NO_NAME: &str = "\
+    crazy back when later tomorrow if at on after before in to a an stupid naive paranoid out old the by \
+    whatever as again now today tonight this any over up or and";
 
 /// Leading words without meaning of their own.
 const LEADING: [&str; 20] = [
@@ -296,6 +111,7 @@ impl ObjectReader {
         found: &Captures<'_>,
         sentence: &str,
         capital: Capital<'_>,
+        specified: bool,
     ) -> Option<Statement> {
         let whole = found.get(0)?;
         let object = found.name("object")?;
@@ -311,34 +127,31 @@ impl ObjectReader {
             }
             Shape::Fixed => {
                 let named = fixed(rule, object.as_str())?;
-                let strength = self.by_wording(rule, sentence);
+                let strength = self.by_wording(rule, sentence, specified);
                 (
                     vec![(rule.polarity, named, strength)],
                     whole.as_str().trim_end().len() - (at - whole.start()),
                 )
             }
-            Shape::Order => self.order(rule, found, object.as_str(), sentence)?,
+            Shape::Order => self.order(rule, found, object.as_str(), sentence, specified)?,
             Shape::Exchange => {
                 let other = found.name("other")?;
-                let (about, length) = self.exchange(object.as_str(), other.as_str(), sentence)?;
+                let (about, length) = self.exchange(object.as_str(), other.as_str(), sentence, specified)?;
                 (about, other.start() - at + length)
             }
             Shape::Address => {
                 let length = phrase_len(object.as_str(), 3);
                 let name = object.as_str()[..length].trim_matches(['"', '“', '”', '\'', ' ']);
                 let first = name.split_whitespace().next()?;
-                (!NO_NAME.contains(&first)).then(|| (vec![(For, name.to_owned(), rule.strength)], length))?
+                (!listed(NO_NAME, first)).then(|| (vec![(For, name.to_owned(), rule.strength)], length))?
             }
         };
-        let hedged = sentence[..at].ends_with(['k', 's', 'y']) || sentence[start..at].contains("kind of ");
-        let factor = match (&sentence[start..at], hedged) {
-            (verb, _)
-                if verb.contains("kind of ") || verb.contains("sort of ") || verb.contains("kinda ") =>
-            {
-                0.8
-            }
-            (verb, _) if verb.starts_with("we ") => 0.9,
-            _ => 1.0,
+        let verb = &sentence[start..at];
+        let hedged = ["kind of ", "sort of ", "kinda "].iter().any(|hedge| verb.contains(hedge));
+        let factor = match hedged {
+            true => 0.8,
+            false if verb.starts_with("we ") => 0.9,
+            false => 1.0,
         };
         let about =
             about.into_iter().map(|(polarity, object, strength)| (polarity, object, strength * factor));
@@ -346,18 +159,26 @@ impl ObjectReader {
     }
 
     /// The strength of a fixed phrase: that of an order falls if it is about the thing at hand, and grows if it lasts.
-    fn by_wording(&self, rule: &Rule, sentence: &str) -> f64 {
+    fn by_wording(&self, rule: &Rule, sentence: &str, specified: bool) -> f64 {
         if rule.kind != "instruction" {
             return rule.strength;
         }
         match (self.lasting.is_match(sentence), self.momentary.is_match(sentence)) {
             (true, false) => rule.strength.max(0.85),
             (false, true) => rule.strength.min(0.4),
+            (false, false) if specified => rule.strength * SPECIFIED,
             _ => rule.strength,
         }
     }
 
-    fn order(&self, rule: &Rule, found: &Captures<'_>, object: &str, sentence: &str) -> Option<Read> {
+    fn order(
+        &self,
+        rule: &Rule,
+        found: &Captures<'_>,
+        object: &str,
+        sentence: &str,
+        specified: bool,
+    ) -> Option<Read> {
         let length = phrase_len(object, WORDS + 2);
         let order = &object[..length];
         let ever = found.name("ever").map(|ever| ever.as_str());
@@ -367,7 +188,8 @@ impl ObjectReader {
         if named.is_empty() || is_idle(order) {
             return None;
         }
-        let lasting = ever.is_some_and(|ever| ever != "only") || self.lasting.is_match(sentence);
+        let explicit = self.lasting.is_match(sentence);
+        let lasting = explicit || ever.is_some_and(|ever| ever != "only");
         let about_talk = self.manners.is_match(order);
         let strength = match (lasting, about_talk, polarity) {
             (true, true, _) => 0.9,
@@ -377,11 +199,12 @@ impl ObjectReader {
             (false, false, _) => 0.35,
         };
         let strength = rule.strength.max(strength);
+        let strength = if specified && !explicit { strength * SPECIFIED } else { strength };
         let strength = if self.momentary.is_match(sentence) { strength.min(0.4) } else { strength };
         Some((vec![(polarity, named, strength)], length))
     }
 
-    fn exchange(&self, object: &str, other: &str, sentence: &str) -> Option<Read> {
+    fn exchange(&self, object: &str, other: &str, sentence: &str, specified: bool) -> Option<Read> {
         let length = phrase_len(other, WORDS);
         let cut = ["for ", "in ", "when ", "from "]
             .iter()
@@ -390,9 +213,10 @@ impl ObjectReader {
         let other_words = without_filler(&other[..cut.unwrap_or(length)]);
         let (left, right) = (lean(object), lean(other_words));
         if left.is_empty()
+            || words(object).count() > 5
             || right.is_empty()
-            || EMPTY.contains(&left.as_str())
-            || EMPTY.contains(&right.as_str())
+            || listed(EMPTY, left.as_str())
+            || listed(EMPTY, right.as_str())
         {
             return None;
         }
@@ -403,6 +227,8 @@ impl ObjectReader {
             0.4
         } else if self.lasting.is_match(sentence) {
             0.85
+        } else if specified {
+            0.6 * SPECIFIED
         } else {
             0.6
         };
@@ -431,7 +257,7 @@ fn things(rule: &Rule, text: &str, capital: Capital<'_>) -> Option<Read> {
     let length = phrase_len(text, WORDS);
     let phrase = &text[..length];
     let named = thing(phrase, rule, capital, false)?;
-    let passing = words(phrase).any(|(_, word)| PASSING.contains(&word));
+    let passing = words(phrase).any(|(_, word)| listed(PASSING, word));
     let strength = if passing { rule.strength * 0.4 } else { rule.strength };
     Some((vec![(rule.polarity, named, strength)], length))
 }
@@ -460,7 +286,7 @@ fn versus(rule: &Rule, text: &str, capital: Capital<'_>) -> Option<Read> {
     if let Some(rest) = phrase.strip_prefix("not ") {
         let named = lean(rest);
         let first = named.split_whitespace().next().unwrap_or_default();
-        let empty = named.is_empty() || EMPTY.contains(&first) || TALK.contains(&first) || points(&named);
+        let empty = named.is_empty() || listed(EMPTY, first) || listed(TALK, first) || points(&named);
         return (!empty).then(|| (vec![(Against, named, 0.75)], length));
     }
     let split = OVERS
@@ -494,8 +320,7 @@ fn versus(rule: &Rule, text: &str, capital: Capital<'_>) -> Option<Read> {
 
 /// Splits "tea to coffee", but neither "going to the gym" nor "code to be clean".
 fn by_to<'a>(phrase: &'a str, capital: Capital<'_>) -> Option<(&'a str, &'a str)> {
-    let from = if phrase.starts_with("to ") { 3 } else { 0 };
-    let at = from + phrase.get(from..)?.rfind(" to ")?;
+    let at = phrase.rfind(" to ").filter(|_| !phrase.starts_with("to "))?;
     let (left, right) = (&phrase[..at], &phrase[at + 4..]);
     let last = left.rsplit(' ').next().unwrap_or_default();
     let moves = [
@@ -528,6 +353,11 @@ fn by_to<'a>(phrase: &'a str, capital: Capital<'_>) -> Option<(&'a str, &'a str)
 /// The name of a thing, unless the phrase names nothing that would mean something in another conversation.
 fn thing(phrase: &str, rule: &Rule, capital: Capital<'_>, contrasted: bool) -> Option<String> {
     let phrase = phrase.trim();
+    if !phrase
+        .starts_with(|c: char| c.is_alphanumeric() || matches!(c, '"' | '“' | '`' | '\'' | '*' | '_' | '.'))
+    {
+        return None;
+    }
     let mut all = words(phrase);
     let (_, first) = all.next()?;
     let first = first.trim_end_matches([',', '.']);
@@ -553,19 +383,19 @@ fn thing(phrase: &str, rule: &Rule, capital: Capital<'_>, contrasted: bool) -> O
     let empty = match first {
         "to" if rule.kind == "refuse" => true,
         "to" => {
-            TALK.contains(&second_word)
+            listed(TALK, second_word)
                 || (second_word == "be" && rule.polarity == For)
                 || (second_word == "be" && rule.triggers.contains(&"hate"))
         }
         "the" if contrasted => ordinal(second_word) || second_word.is_empty(),
         "the" => {
             let proper = second.is_some_and(|(at, _)| capital(at)) && rule.kind != "dislike";
-            !(proper || KNOWN.contains(&second_word))
+            !(proper || listed(KNOWN, second_word))
         }
         _ if rule.kind == "refuse" => {
-            REFUSALS.contains(&first) || (second.is_none() && first != "drive" && first != "fly")
+            listed(REFUSALS, first) || (second.is_none() && first != "drive" && first != "fly")
         }
-        _ => EMPTY.contains(&first),
+        _ => listed(EMPTY, first),
     };
     let never_food = rule.kind == "diet"
         && matches!(
@@ -587,17 +417,21 @@ fn thing(phrase: &str, rule: &Rule, capital: Capital<'_>, contrasted: bool) -> O
                 | "lunch"
                 | "dinner"
         );
-    if empty || never_food || points(phrase) || phrase.contains(['<', '`', '{']) && phrase.contains('<') {
+    if empty || never_food || points(phrase) || phrase.contains('<') {
         return None;
     }
     let named = lean(phrase);
     let letters = named.chars().filter(|c| c.is_alphabetic()).count();
     let head = named.split_whitespace().next().unwrap_or_default();
-    (letters > 1 && !EMPTY.contains(&head)).then_some(named)
+    (letters > 1 && !listed(EMPTY, head)).then_some(named)
 }
 
 fn points(phrase: &str) -> bool {
-    words(phrase).any(|(_, word)| POINTING.contains(&word.trim_end_matches([',', '.'])))
+    // "people who think they …" names its own.
+    let own = phrase.contains(" who ") || phrase.contains(" that ");
+    words(phrase)
+        .filter(|(_, word)| !(own && matches!(*word, "it" | "their" | "them")))
+        .any(|(_, word)| listed(POINTING, word.trim_end_matches([',', '.'])))
 }
 
 fn fixed(rule: &Rule, object: &str) -> Option<String> {
@@ -668,8 +502,8 @@ fn is_idle(order: &str) -> bool {
         [only] => {
             matches!(*only, "it" | "that" | "this" | "them" | "so" | "again" | "me" | "never" | "anything")
         }
-        ["me", "know", ..] | ["sure", ..] | ["me", "when", ..] => true,
-        _ => false,
+        ["me", "know", ..] | ["sure", ..] | ["me", "when", ..] | ["up", ..] => true,
+        all => all.contains(&"yourself") && verb == "be",
     }
 }
 

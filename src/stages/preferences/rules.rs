@@ -61,8 +61,8 @@ const SHORT_FORMS: [(&str, &str); 20] = [
     (
         "<start>",
         concat!(
-            r"(?:^<intro>|[,;:–—-]\s*|\b(?:you to|you should|you must|you can|remember to|sure to|sure you|sure that you) ",
-            r"|^(?:can|could|would|will) you )(?:(?:please|pls|kindly|just|also|then|and|so),? )*",
+            r"(?:^<intro>|[,;:–—-]\s*|\b(?:you to|you should|you must|remember to) ",
+            r"|^(?:can|could|would|will) you |(?:^<intro>|[,.;] ?)(?:please )?(?:make|be) sure (?:to|you|that you) )(?:(?:please|pls|kindly|just|also|then|and|so),? )*",
             r"(?:(?:from now on|from here on|going forward|in (?:the )?future|in general|generally|henceforth),? )?",
             r"(?:(?:please|pls|kindly|just),? )*",
         ),
@@ -148,7 +148,7 @@ const SHORT_FORMS: [(&str, &str); 20] = [
         concat!(
             r"(?:short(?:er)?|brief(?:er)?|concise|simple(?:r)?|succinct|formal|informal|casual|polite|friendly|professional|",
             r"light|clean|minimal|honest|direct|blunt|precise|detailed|thorough|technical|to the point|on point|terse|",
-            r"high[- ]level|beginner[- ]friendly|straightforward|crisp|snappy|compact|specific|long(?:er)?|plain|strict|",
+            r"high[- ]level|beginner[- ]friendly|straightforward|crisp|snappy|compact|long(?:er)?|plain|strict|",
             r"critical|playful|funny|serious|neutral|patient|encouraging)",
         ),
     ),
@@ -712,7 +712,7 @@ pub(super) const RULES: &[Rule] = &[
         0.65,
         Shape::Order,
         &["don't want", "do not want", "don't need", "do not need"],
-        r"<i> <not> (?:ever )?(?:want|need) (?:any |to see |you to use |the )*(?P<object><manner>\b(?s:.*))",
+        r"<i> <not> (?:ever )?(?:want|need) (?:any |to see |you to use |your |the )*(?P<object><manner>\b(?s:.*))",
     ),
     rule(
         "instruction",
@@ -744,7 +744,7 @@ pub(super) const RULES: &[Rule] = &[
         0.65,
         Shape::Fixed,
         &["answer ", "reply ", "respond ", "write ", "speak ", "talk ", "explain "],
-        r"<start>(?:(?:always|only) )?(?:answer|reply|respond|write|speak|talk|explain)(?: to)?(?: me| us| back| everything| things| all)?(?: only| exclusively)? (?:in )?(?P<object><tongue>)",
+        r"<start>(?:(?:always|only) )?(?:(?:answer|reply|respond|write|speak|talk|explain)(?: to)?(?: me| us| back| everything| things| all)?(?: only| exclusively)? in|speak|talk) (?P<object><tongue>)(?:$|[.,!;)]| (?:please|pls|from|only|and|now|for|when|with|to|unless|in|even)\b)",
     ),
     rule(
         "instruction",
@@ -782,20 +782,26 @@ pub(super) const RULES: &[Rule] = &[
 
 /// Orders about how the assistant talks hold beyond the answer at hand.
 pub(super) const MANNERS: &str = concat!(
-    r"<manner>|\b(?:sources|your answers?|your repl|your respon|british|american|metric|imperial|celsius|fahrenheit|",
-    r"apologi[sz]|lecture|sugarcoat|patroni[sz]|flatter|swear|guess|lie to me|hallucinate|repeat (?:yourself|my|the question|what i)|",
+    r"\b(?:emojis?|emoticons?|bullet(?:[- ]points?|s)?|jargon|markdown|disclaimers?|slang|fillers?|fluff|preambles?|",
+    r"exclamation (?:marks?|points?)|em[- ]dash(?:es)?|hashtags?|swear words?|caveats?|apolog\w+|pleasantries|flattery|",
+    r"compliments|follow-up questions|buzzwords|moralizing|walls? of text|corporate speak|anglicisms)\b",
+    r"|\b(?:sources|your answers?|your repl|your respon|british|american|metric|imperial|celsius|fahrenheit|lecture|",
+    r"sugarcoat|patroni[sz]|flatter|swear|lie to me|hallucinate|repeat (?:yourself|my|the question|what i)|",
     r"ask (?:me )?(?:if|whether|back|permission|follow)|call me|treat me|talk (?:down )?to me|remind me that you|",
-    r"tell me (?:to|that you|you)|as an ai|judge me|interrupt me|agree with me|be so|explain (?:everything|every|basics|the basics))",
+    r"tell me (?:to|that you|you)|as an ai|judge me|interrupt me|agree with me|be so|explain (?:the )?basics)",
 );
 
 /// What makes an order last.
 pub(super) const LASTING: &str = concat!(
-    r"\b(?:from (?:now|here) on|going forward|in (?:the )?future|in general|generally|every ?time|each time|whenever|",
-    r"henceforth|by default|as a rule|ever again|for the rest of|throughout|all the time|in all |for all |any of your|in any|",
-    r"all (?:of )?(?:your|my)|your (?:answers|replies|responses|messages|explanations|code)|",
-    r"(?:each|every) (?:answer|reply|response|message|sentence|function|commit|time)|to my code|for me\b.* when|",
-    r"when(?:ever)? you (?:write|answer|explain|reply|respond|give|code|talk|translate|suggest|show|review|correct)|",
-    r"in this (?:chat|conversation|session)|in our (?:chats?|conversations?|sessions)|unless i (?:ask|say|tell)|anymore|any more)\b",
+    r"\b(?:from (?:now|here) on|going forward|henceforth|by default|as a rule|ever again|for the rest of|all the time|",
+    r"in (?:all|any) (?:of )?(?:your|my|our|answers|replies|responses|code|python|the code you)|",
+    r"(?:for|with) (?:all|any) (?:of )?(?:your|my|future|code|answers|replies|responses|the code you)|",
+    r"(?:all|any) of (?:your|my)|all (?:your|my)|your (?:answers|replies|responses|messages|explanations|code)|",
+    r"(?:each|every) (?:answer|reply|response|message)|to my code|",
+    r"(?:when|whenever|if|every ?time|each time) (?:you|i) (?:write|answer|explain|reply|respond|give|code|talk|translate|suggest|show|",
+    r"review|correct|ask|send|say|paste|post|share|want|need)|(?:in|throughout) (?:this|our) (?:chats?|conversations?|sessions?)|",
+    r"unless i (?:ask|say|tell)|anymore|any more)\b",
+    r"|^(?:in (?:the )?future|in general|generally|whenever|every ?time)\b|\b(?:in (?:the )?future|in general|every ?time)[.!]*$",
     r"|,\s+ever\b|\bever,",
 );
 
