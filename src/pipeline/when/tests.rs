@@ -47,6 +47,9 @@ fn conditions_see_the_session_what_was_learned_and_the_file() {
         ("session.session_id.lowerAscii() in ['s', 't'] ? true : false", true),
         ("size(session.messages) > 1.5", true),
         ("type(file.size) == int", true),
+        ("session.messages[0]['role'] == 'user' && session.messages[0] != session.messages[1]", true),
+        ("session.messages.map(m, m.content).exists(c, c.size() > 20)", true),
+        ("[session.messages[1]][0].feedback == 'up'", true),
     ];
     for (expression, holds) in cases {
         assert_eq!(decide(expression), Ok(holds), "{expression}");
@@ -107,6 +110,7 @@ fn what_cannot_be_decided_says_why_without_the_words_of_the_chat() {
     let cases = [
         ("learned.redactions.phone > 0", "there is no key `phone`"),
         ("session.metadata[session.user_id] == 1", "there is no such key"),
+        ("session.messages[0][session.user_id] == ''", "there is no such key"),
         ("session.messages[7].role == 'user'", "a list has no such position"),
         ("1 / (file.index) == 1", "division by zero"),
         ("int(session.user_id) > 1", "`int` failed"),
@@ -157,6 +161,13 @@ fn deep_nesting_is_an_answer_and_not_a_crash() {
 fn the_shapes_are_those_of_the_values() {
     fn compare(path: &str, shape: Shape, value: &dyn Val) {
         match shape {
+            // A message is looked into field by field and lists none.
+            Shape::Record(fields) if value.as_iterable().is_none() => {
+                for (name, shape) in fields {
+                    let field = value.as_indexer().unwrap().get(&CelString::from(*name));
+                    compare(&format!("{path}.{name}"), *shape, field.unwrap().as_ref());
+                }
+            }
             Shape::Record(fields) => {
                 let map = value.downcast_ref::<CelMap>().unwrap_or_else(|| panic!("{path} is no record"));
                 let known: BTreeSet<&str> = fields.iter().map(|(name, _)| *name).collect();

@@ -2,11 +2,15 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use cel::common::types::{CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString};
-use cel::common::value::Val;
+use cel::ExecutionError;
+use cel::common::traits::Indexer;
+use cel::common::types::{
+    CelBool, CelDouble, CelInt, CelList, CelMap, CelMapKey, CelNull, CelString, MAP_TYPE, Type,
+};
+use cel::common::value::{CowVal, Val};
 use serde_json::Value as Json;
 
-use crate::session::{Envelope, FileFacts, Learned, Message, Patterns, Session};
+use crate::session::{Envelope, FileFacts, Learned, Message, Patterns, Rating, Session};
 
 type Boxed<'v> = Box<dyn Val + 'v>;
 
@@ -35,24 +39,70 @@ fn of_session<'v>(session: &'v Session, field: &str) -> Boxed<'v> {
         "start_time" => moment(session.start_time.as_ref()),
         "end_time" => moment(session.end_time.as_ref()),
         "metadata" => object(&session.metadata),
-        "messages" => list(session.messages.iter().map(message)),
+        "messages" => list(session.messages.iter().map(|message| Box::new(Spoken(message)) as Boxed<'v>)),
         _ => nothing(),
     }
 }
 
-fn message(message: &Message) -> Boxed<'_> {
-    let feedback = match message.feedback {
-        Some(crate::session::Rating::Up) => "up",
-        Some(crate::session::Rating::Down) => "down",
-        None => "",
-    };
-    record([
-        ("role", text(message.role.as_str())),
-        ("name", maybe(&message.name)),
-        ("content", text(&message.text)),
-        ("timestamp", moment(message.timestamp.as_ref())),
-        ("feedback", text(feedback)),
-    ])
+/// A message that is looked into only where an expression does so: a long session costs an expression over
+/// `size(session.messages)` next to nothing.
+#[derive(Debug, Clone, Copy)]
+struct Spoken<'v>(&'v Message);
+
+impl<'v> Spoken<'v> {
+    fn field(self, name: &str) -> Option<Boxed<'v>> {
+        let feedback = match self.0.feedback {
+            Some(Rating::Up) => "up",
+            Some(Rating::Down) => "down",
+            None => "",
+        };
+        Some(match name {
+            "role" => text(self.0.role.as_str()),
+            "name" => maybe(&self.0.name),
+            "content" => text(&self.0.text),
+            "timestamp" => moment(self.0.timestamp.as_ref()),
+            "feedback" => text(feedback),
+            _ => return None,
+        })
+    }
+}
+
+impl Val for Spoken<'_> {
+    fn get_type(&self) -> &Type {
+        &MAP_TYPE
+    }
+    fn cel_type() -> &'static Type {
+        &MAP_TYPE
+    }
+    fn as_indexer<'b, 'w>(&'b self) -> Option<&'b (dyn Indexer + 'w)>
+    where
+        Self: 'w,
+    {
+        Some(self)
+    }
+    fn clone_as_boxed<'w>(&self) -> Boxed<'w>
+    where
+        Self: 'w,
+    {
+        Box::new(*self)
+    }
+}
+
+impl Indexer for Spoken<'_> {
+    fn get<'b, 'w>(&'b self, key: &dyn Val) -> Result<CowVal<'b, 'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        let name = key.downcast_ref::<CelString>().map_or("", |name| name.inner());
+        self.field(name).map(CowVal::Owned).ok_or_else(|| ExecutionError::no_such_key(name))
+    }
+
+    fn steal<'w>(self: Box<Self>, key: &dyn Val) -> Result<Boxed<'w>, ExecutionError>
+    where
+        Self: 'w,
+    {
+        self.get(key).map(CowVal::into_owned)
+    }
 }
 
 fn of_learned<'v>(learned: &'v Learned, field: &str) -> Boxed<'v> {
