@@ -18,7 +18,9 @@
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
 //! command line, and [`text`] holds what several stages need to read prose.
 
+pub mod cli;
 pub mod config;
+pub mod daemon;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;

@@ -1,1 +1,7 @@
-fn main() {}
+//! The `atles` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    atles::cli::main()
+}

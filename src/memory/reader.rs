@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{MemoryError, index, schema};
+use crate::session::SessionKey;
 
 /// How much memory.db holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -251,9 +252,21 @@ pub fn preferences_now(conn: &Connection, user_id: Option<&str>) -> Result<Vec<P
     })
 }
 
-/// Hands out the signature of every training example with the row of its session, oldest session first.
-pub fn signatures(conn: &Connection, mut each: impl FnMut(i64, u64)) -> Result<(), MemoryError> {
-    let mut statement = conn.prepare("SELECT session, signature FROM examples ORDER BY id")?;
+/// Hands out the key of every session that is remembered.
+pub fn keys(conn: &Connection, mut each: impl FnMut(SessionKey)) -> Result<(), MemoryError> {
+    let mut statement = conn.prepare("SELECT key FROM sessions")?;
+    let mut rows = statement.query([])?;
+    while let Some(row) = rows.next()? {
+        each(SessionKey(row.get(0)?));
+    }
+    Ok(())
+}
+
+/// Hands out the signature of every training example with the identity of its session, oldest session first.
+pub fn signatures(conn: &Connection, mut each: impl FnMut([u8; 32], u64)) -> Result<(), MemoryError> {
+    let sql =
+        "SELECT s.identity, e.signature FROM examples e JOIN sessions s ON s.id = e.session ORDER BY e.id";
+    let mut statement = conn.prepare(sql)?;
     let mut rows = statement.query([])?;
     while let Some(row) = rows.next()? {
         each(row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned());

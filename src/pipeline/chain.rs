@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use super::contain::contained;
 use super::runner::milliseconds;
 use super::{StageContext, StageError, Verdict, patch};
-use crate::config::{OnError, Retry, StageEntry};
+use crate::config::{Config, OnError, Retry, StageEntry};
 use crate::session::{Envelope, SessionKey};
 use crate::stages::decode::Decode;
 use crate::stages::session_log::{StageRun, StageStatus};
@@ -77,6 +77,13 @@ pub(super) trait Step {
         settings: &str,
         patch: serde_json::Value,
     ) -> impl Future<Output = Result<(), String>> + Send;
+}
+
+impl From<Config> for Chain {
+    fn from(config: Config) -> Self {
+        let Config { settings, decode, decode_hash, stages, .. } = config;
+        Chain::new(decode, decode_hash, stages, settings.spool.max_size.0, settings.spool.settle.0)
+    }
 }
 
 impl Chain {
@@ -296,7 +303,10 @@ impl StepError {
 }
 
 fn causes(error: &dyn Error) -> Vec<String> {
-    std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source()).take(16).map(ToString::to_string).collect()
+    std::iter::successors(error.source(), |cause: &&dyn Error| (*cause).source())
+        .take(16)
+        .map(ToString::to_string)
+        .collect()
 }
 
 impl Failure {

@@ -122,7 +122,6 @@ impl Recorder {
     fn try_record(&mut self, units: &mut [Unit]) -> Result<Option<crate::outbox::Place>, Trouble> {
         let now = self.clock.now();
         let mut transaction = self.memory.begin().map_err(Trouble::from)?;
-        let mut outputs = Vec::new();
         for session in units.iter_mut().flat_map(Unit::learned) {
             let stored = transaction.store(&session.envelope, now, false)?;
             session.recorded.stored = stored;
@@ -130,8 +129,10 @@ impl Recorder {
                 Some(earlier) => earlier.stem.clone(),
                 None => self.stems.give(&session.envelope, now, &self.state),
             };
-            outputs_of(session, &mut outputs);
         }
+        // Only now, when no session can spoil the batch any more: this moves texts out of the envelopes.
+        let mut outputs = Vec::new();
+        units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, &mut outputs));
         let place = match outputs.is_empty() {
             true => None,
             false => Some(self.journal.append(&outputs).map_err(|error| storage("the journal", &error))?),

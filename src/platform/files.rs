@@ -1,3 +1,4 @@
+use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -147,6 +148,33 @@ pub fn free_bytes(dir: &Path) -> io::Result<Option<u64>> {
     {
         let _ = dir;
         Ok(None)
+    }
+}
+
+/// A file name from its bytes, as [`std::ffi::OsStr::as_encoded_bytes`] gives them.
+pub fn name_from_bytes(bytes: Vec<u8>) -> OsString {
+    #[cfg(unix)]
+    {
+        std::os::unix::ffi::OsStringExt::from_vec(bytes)
+    }
+    #[cfg(not(unix))]
+    {
+        String::from_utf8_lossy(&bytes).into_owned().into()
+    }
+}
+
+/// The mode of a folder that others than its owner can enter, as in `0755`; `None` for a private one.
+pub fn open_to_others(dir: &Path) -> Option<String> {
+    #[cfg(unix)]
+    {
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(dir).ok()?.permissions()) & 0o777;
+        (mode & 0o077 != 0).then(|| format!("{mode:04o}"))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = dir;
+        None
     }
 }
 

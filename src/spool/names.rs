@@ -69,9 +69,9 @@ pub(super) fn numbered(name: &OsStr, number: usize, room: usize) -> OsString {
     let mark = if number < 2 { String::new() } else { format!("~{number}") };
     let fits = LONGEST.saturating_sub(extension.len() + mark.len() + room);
     let stem = cut_at_char(stem, fits);
-    let mut out = os_string(stem);
+    let mut out = platform::name_from_bytes(stem.to_vec());
     out.push(mark);
-    out.push(os_string(extension));
+    out.push(platform::name_from_bytes(extension.to_vec()));
     out
 }
 
@@ -85,16 +85,6 @@ fn cut_at_char(bytes: &[u8], max: usize) -> &[u8] {
         end -= 1;
     }
     &bytes[..end]
-}
-
-#[cfg(unix)]
-fn os_string(bytes: &[u8]) -> OsString {
-    std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
-}
-
-#[cfg(not(unix))]
-fn os_string(bytes: &[u8]) -> OsString {
-    String::from_utf8_lossy(bytes).into_owned().into()
 }
 
 /// Moves a file into a folder under its own name or, where that is taken, under a numbered one.

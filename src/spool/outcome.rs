@@ -157,15 +157,7 @@ pub(super) fn remove_orphans(home: &Home) -> io::Result<usize> {
 fn last_component(path: &Path, whole: usize) -> OsString {
     let name = path.file_name().unwrap_or_default();
     let keep = name.len() - (path.as_os_str().len() - whole);
-    #[cfg(unix)]
-    {
-        use std::os::unix::ffi::{OsStrExt, OsStringExt};
-        OsString::from_vec(name.as_bytes()[..keep].to_vec())
-    }
-    #[cfg(not(unix))]
-    {
-        name.to_string_lossy()[..keep].to_owned().into()
-    }
+    platform::name_from_bytes(name.as_encoded_bytes()[..keep].to_vec())
 }
 
 impl Home {

@@ -10,10 +10,13 @@ use crate::stages::decode::{Decode, DecodeSettings};
 /// Every kind of stage but `decode`, in the order in which the reference shows them.
 pub static KINDS: &[Kind] = &[
     kind::<super::filter::FilterSettings>(),
+    kind::<super::redact::RedactSettings>(),
     kind::<super::preferences::PreferencesConfig>(),
     kind::<super::memory::Memory>(),
     kind::<super::training_data::TrainingDataConfig>(),
     kind::<super::session_log::SessionLogSettings>(),
+    kind::<super::exec::ExecConfig>(),
+    kind::<super::http::HttpConfig>(),
 ];
 
 /// A kind of stage: what configuration and reference need to know of it.

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::records::{self, Key, decode, encode, hex};
 use super::{Batch, Checkpoint, FileRecord, LearnedRecord, LedgerEntry, StateError, StateStore, Totals};
+use crate::platform::name_from_bytes;
 use crate::session::{Identity, SessionKey};
 
 /// Largest value in the store; a bigger checkpoint is cut into parts.
@@ -60,7 +61,7 @@ impl State {
         let mut broken = None;
         self.store.scan(b"f", &mut |key, value| match decode(value) {
             Ok(record) => {
-                files.push((os_string(&key[1..]), record));
+                files.push((name_from_bytes(key[1..].to_vec()), record));
                 true
             }
             Err(error) => {
@@ -235,17 +236,6 @@ impl records::FileRecord {
     }
 }
 
-fn os_string(bytes: &[u8]) -> OsString {
-    #[cfg(unix)]
-    {
-        std::os::unix::ffi::OsStringExt::from_vec(bytes.to_vec())
-    }
-    #[cfg(not(unix))]
-    {
-        String::from_utf8_lossy(bytes).into_owned().into()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::InMemoryStore;
@@ -282,7 +272,7 @@ mod tests {
     #[test]
     fn a_name_that_is_not_utf8_keeps_its_bytes() {
         let state = state();
-        let name = os_string(b"\xff\xfe.json");
+        let name = name_from_bytes(b"\xff\xfe.json".to_vec());
         applied(&state, |batch| batch.put_file(&name, &FileRecord::default()));
         assert_eq!(state.files().unwrap(), [(name, FileRecord::default())]);
     }

@@ -61,8 +61,6 @@ fn sentences_that_no_rule_was_tuned_on_fare_nearly_as_well() {
         "recall {recall:.3}, precision {precision:.3}, {} wrong",
         wrong.len()
     );
-<<<<<<< HEAD
-=======
 }
 
 #[test]
@@ -203,5 +201,4 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
             proptest::prop_assert!(!p.object.trim().is_empty());
         }
     });
->>>>>>> speech
 }

@@ -1,0 +1,67 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::{Exit, check, demo, failed, init, run, status, submit};
+
+/// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
+#[derive(Debug, Parser)]
+#[command(name = "atles", version, max_term_width = 100)]
+pub struct Cli {
+    /// The pipeline.toml to use. Without it: $ATLES_CONFIG, ./pipeline.toml, then the user's configuration folder.
+    #[arg(long, global = true, value_name = "PATH")]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Write a complete, commented pipeline.toml and make the home.
+    Init(init::Args),
+    /// Check pipeline.toml; with --dry-run, show what the chain would do to one file.
+    Check(check::Args),
+    /// Run the daemon.
+    Run(run::Args),
+    /// Learn the sample sessions in a fresh home and show what came of it.
+    Demo(demo::Args),
+    /// Copy session files into the spool.
+    Submit(submit::Args),
+    /// Tell what the daemon does, or what lies in the folders when none runs.
+    Status(status::Args),
+    /// Look at the dead letters, and have them tried again.
+    Failed(failed::Args),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Runs the command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Fine }.into();
+        }
+    };
+    let config = cli.config.as_deref();
+    let exit = match cli.verb {
+        Verb::Init(args) => init::run(config, &args),
+        Verb::Check(args) => check::run(config, &args),
+        Verb::Run(args) => run::run(config, &args),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Submit(args) => submit::run(config, &args),
+        Verb::Status(args) => status::run(config, &args),
+        Verb::Failed(args) => failed::run(config, &args),
+        Verb::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "atles", &mut std::io::stdout());
+            Exit::Fine
+        }
+    };
+    exit.into()
+}

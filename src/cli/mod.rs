@@ -1,0 +1,17 @@
+//! The command line: one file a verb. stdout is data, stderr everything else.
+
+mod args;
+mod check;
+mod demo;
+mod exit;
+mod failed;
+mod init;
+mod open;
+mod report;
+mod run;
+mod say;
+mod status;
+mod submit;
+
+pub use args::{Cli, main};
+pub use exit::Exit;

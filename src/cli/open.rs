@@ -1,0 +1,42 @@
+//! Finding pipeline.toml and the home, for every verb.
+
+use std::path::{Path, PathBuf};
+
+use super::{Exit, say};
+use crate::config::{Diagnostics, Loaded, find_config, load};
+use crate::daemon::{Services, home_of};
+use crate::spool::Home;
+
+/// Finds and reads pipeline.toml, or says what is wrong with it.
+pub(super) fn config(flag: Option<&Path>, services: &Services) -> Result<Loaded, Exit> {
+    let path = path(flag)?;
+    match load(&path, &|home, dir| services.give(home, dir)) {
+        Ok(loaded) => {
+            show(&loaded.warnings);
+            Ok(loaded)
+        }
+        Err(diagnostics) => {
+            show(&diagnostics);
+            Err(Exit::BadConfig)
+        }
+    }
+}
+
+/// Finds pipeline.toml.
+pub(super) fn path(flag: Option<&Path>) -> Result<PathBuf, Exit> {
+    find_config(flag).map_err(|missing| {
+        say::error(&missing, Some(missing.hint()));
+        Exit::BadConfig
+    })
+}
+
+/// The folders that pipeline.toml names.
+pub(super) fn home(flag: Option<&Path>) -> Result<Home, Exit> {
+    config(flag, &Services::default()).map(|loaded| home_of(&loaded.config))
+}
+
+pub(super) fn show(diagnostics: &Diagnostics) {
+    if !diagnostics.is_empty() {
+        eprint!("{}", diagnostics.render(say::stderr_has_colour()));
+    }
+}

@@ -1,0 +1,90 @@
+use std::path::Path;
+
+use super::{Exit, open, say};
+use crate::config::Config;
+use crate::daemon::{Daemon, Ended, LogGuard, Services, home_of, start_logging};
+use crate::spool::Home;
+
+/// Options of `atles run`.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// Work through what is in the spool, then end. Exit code 3 if that left dead letters.
+    #[arg(long)]
+    once: bool,
+}
+
+pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
+    let services = Services::default();
+    let loaded = match open::config(config, &services) {
+        Ok(loaded) => loaded,
+        Err(exit) => return exit,
+    };
+    let home = home_of(&loaded.config);
+    let (_log, runtime) = match prepare(&home, &loaded.config, true) {
+        Ok(prepared) => prepared,
+        Err(exit) => return exit,
+    };
+    runtime.block_on(async {
+        let daemon = match Daemon::start(loaded, services, args.once) {
+            Ok(daemon) => daemon,
+            Err(problem) => {
+                say::error(&problem, problem.hint());
+                return Exit::Failure;
+            }
+        };
+        if !args.once {
+            eprintln!("learning what is dropped into {}", home.spool.display());
+        }
+        let mut failed = 0;
+        let ended = daemon.run_watched(std::time::Duration::from_secs(1), |now| failed = now.failed).await;
+        match ended {
+            Ended::Stuck(reason) => {
+                say::error(reason, Some("what is not learned yet waits in the spool and in work/"));
+                Exit::Failure
+            }
+            Ended::Well if args.once && failed > 0 => {
+                eprintln!(
+                    "{} in {}",
+                    say::count(failed, "dead letter", "dead letters"),
+                    home.failed.display()
+                );
+                Exit::DeadLetters
+            }
+            Ended::Well | Ended::Deadline => Exit::Fine,
+        }
+    })
+}
+
+/// Makes the folders, starts the log and the runtime.
+pub(super) fn prepare(
+    home: &Home,
+    config: &Config,
+    on_stderr: bool,
+) -> Result<(LogGuard, tokio::runtime::Runtime), Exit> {
+    if let Err(problem) = home.prepare() {
+        say::error(&problem, Some(problem.hint()));
+        return Err(Exit::Failure);
+    }
+    let log = start_logging(home, &config.settings.logs, on_stderr).map_err(|problem| {
+        say::error(
+            format_args!("cannot write {}: {problem}", home.logs().join("daemon.log").display()),
+            None,
+        );
+        Exit::Failure
+    })?;
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let threads = match config.settings.workers.threads {
+        0 => cores,
+        threads => threads,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads)
+        .thread_name("worker")
+        .enable_all()
+        .build()
+        .map_err(|problem| {
+            say::error(format_args!("cannot start threads: {problem}"), None);
+            Exit::Failure
+        })?;
+    Ok((log, runtime))
+}

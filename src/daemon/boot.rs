@@ -1,0 +1,191 @@
+//! Opens everything a home holds, and sets aside what is damaged.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use thiserror::Error;
+use tracing::{error, info, warn};
+
+use super::Services;
+use super::services::key_path;
+use crate::config::Config;
+use crate::memory::{MemoryError, Writer, reader};
+use crate::pipeline::{EngineError, rebuild_state};
+use crate::platform;
+use crate::session::Identity;
+use crate::spool::{FolderError, Home, InstanceLock, LockError};
+use crate::state::{SledStore, State, StateError};
+
+/// Why the daemon could not start.
+#[derive(Debug, Error)]
+pub enum BootError {
+    /// The folders cannot be used.
+    #[error(transparent)]
+    Folder(#[from] FolderError),
+    /// Another daemon runs on this home.
+    #[error(transparent)]
+    Lock(#[from] LockError),
+    /// The state store cannot be used.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// memory.db cannot be used.
+    #[error(transparent)]
+    Memory(#[from] MemoryError),
+    /// The pipeline could not start.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// A file of the home cannot be used.
+    #[error("cannot use {}: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+impl BootError {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<&str> {
+        match self {
+            BootError::Folder(error) => Some(error.hint()),
+            BootError::Lock(LockError::Taken { .. }) => Some(
+                "`atles status` tells what it does; stop it first, or name another home in pipeline.toml",
+            ),
+            BootError::Memory(error) => error.hint(),
+            BootError::State(StateError::Busy) => {
+                Some("another process has the home's state open; wait for it to end")
+            }
+            _ => None,
+        }
+    }
+}
+
+/// An opened home.
+pub struct Booted {
+    /// The folders.
+    pub home: Home,
+    /// The ledger.
+    pub state: State,
+    /// memory.db.
+    pub memory: Writer,
+    /// Held as long as the daemon runs.
+    pub lock: InstanceLock,
+}
+
+/// The folders that a configuration names.
+pub fn home_of(config: &Config) -> Home {
+    let folders = &config.folders;
+    Home {
+        root: folders.home.clone(),
+        spool: folders.spool.clone(),
+        work: folders.work.clone(),
+        done: folders.done.clone(),
+        failed: folders.failed.clone(),
+    }
+}
+
+/// Takes the home's lock and opens its stores. A damaged store is set aside and begun anew, said out loud.
+///
+/// # Errors
+/// See [`BootError`].
+pub fn boot(config: &Config, services: &Services) -> Result<Booted, BootError> {
+    let home = home_of(config);
+    home.prepare()?;
+    let lock = InstanceLock::take(&home)?;
+    warn_of_open_folders(&home);
+    services.keep_key(&home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
+    let (memory, memory_was_damaged) = open_memory(&home)?;
+    let state = open_state(&home, config, &memory, memory_was_damaged)?;
+    let examples = services.examples();
+    reader::signatures(memory.connection(), |identity, signature| {
+        examples.insert(&Identity(identity), signature);
+    })?;
+    Ok(Booted { home, state, memory, lock })
+}
+
+/// Folders that others can enter or write let them read chats or drop files as the user; they may have been made so
+/// on purpose, so they are only named.
+fn warn_of_open_folders(home: &Home) {
+    for dir in [&home.root, &home.spool] {
+        if let Some(mode) = platform::open_to_others(dir) {
+            warn!(dir = %dir.display(), mode, "others can enter this folder; `chmod 700` keeps it private");
+        }
+    }
+}
+
+fn stamp() -> String {
+    Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
+}
+
+fn open_memory(home: &Home) -> Result<(Writer, bool), BootError> {
+    let path = home.memory_db();
+    match Writer::open(&path) {
+        Ok(writer) => Ok((writer, false)),
+        Err(MemoryError::Damaged(cause)) => {
+            let aside = set_memory_aside(&path)?;
+            error!(
+                %cause, aside = %aside.display(),
+                "memory.db was damaged; it is set aside and a new one is begun. Move files from done/ back into the \
+                 spool to have them learned again"
+            );
+            Ok((Writer::open(&path)?, true))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn set_memory_aside(path: &Path) -> Result<PathBuf, BootError> {
+    let aside = suffixed(path, &format!(".damaged-{}", stamp()));
+    for end in ["", "-wal", "-shm"] {
+        let from = suffixed(path, end);
+        if from.exists() {
+            std::fs::rename(&from, suffixed(&aside, end))
+                .map_err(|source| BootError::File { path: from, source })?;
+        }
+    }
+    Ok(aside)
+}
+
+fn suffixed(path: &Path, end: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_os_string();
+    name.push(end);
+    name.into()
+}
+
+fn open_state(home: &Home, config: &Config, memory: &Writer, start_over: bool) -> Result<State, BootError> {
+    let dir = home.sled();
+    let anew = |why: &str| -> Result<SledStore, BootError> {
+        let aside = SledStore::set_aside(&dir, &stamp())
+            .map_err(|source| BootError::File { path: dir.clone(), source })?;
+        error!(why, aside = %aside.display(), "the state store is set aside and made anew from the folders");
+        Ok(SledStore::open(&dir)?)
+    };
+    let fresh = !dir.join("db").exists();
+    // Files in done/ without any state: the store was deleted by hand, or the home was copied without it.
+    let lost = fresh && std::fs::read_dir(&home.done).is_ok_and(|mut done| done.next().is_some());
+    let (store, rebuild) = if start_over && !fresh {
+        (anew("memory.db was lost")?, true)
+    } else {
+        match SledStore::open(&dir) {
+            Ok(store) => (store, lost),
+            Err(StateError::Corrupt(why)) => (anew(&why)?, true),
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let state = State::new(Arc::new(store));
+    if rebuild {
+        let mut known = HashSet::new();
+        reader::keys(memory.connection(), |key| {
+            known.insert(key);
+        })?;
+        let entered = rebuild_state(home, &state, &config.decode, &|key| known.contains(key), |done| {
+            info!(done, "reading the folders");
+        })?;
+        warn!(entered, learned = known.len(), "the state store was made anew from the folders");
+    }
+    Ok(state)
+}
