@@ -142,7 +142,7 @@ async fn a_program_that_hangs_dies_with_its_children_when_the_stage_is_dropped()
         pipe.read_to_end(&mut Vec::new()).unwrap();
         ended.send(()).unwrap();
     });
-    let config = sh("exec 9>pipe; (tail -f /dev/null) & echo started >&9; tail -f /dev/null");
+    let config = sh("exec 9>pipe; tail -f /dev/null >/dev/null 2>&1 & echo started >&9; tail -f /dev/null");
     let mut envelope = envelope("hello");
     let started = tokio::task::spawn_blocking(move || wait.recv());
     tokio::select! {

@@ -165,7 +165,7 @@ impl Stage for TrainingData {
         let good = judged.iter().filter(|one| one.skip.is_none()).count();
         let signatures: Vec<u64> = unique.iter().map(|one| one.signature).collect();
         let ours: Vec<bool> = if cx.dry_run {
-            signatures.iter().map(|one| !self.seen.near_duplicate(*one, &envelope.identity)).collect()
+            self.seen.near_duplicates(&envelope.identity, &signatures).into_iter().map(|near| !near).collect()
         } else {
             self.seen.reserve(&envelope.identity, &envelope.key, &signatures)
         };
