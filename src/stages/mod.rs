@@ -2,3 +2,4 @@
 //! `kinds.rs`.
 
 pub mod filter;
+pub mod topics;
