@@ -126,7 +126,10 @@ impl Bench {
         let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
         println!(
             "| **latency**, rename to done/, 10 files/s | p50 {:.1} ms, p90 {:.1} ms, p99 {:.1} ms, worst {:.1} ms | the Python daemon polls every 5 s |",
-            at(0.5), at(0.9), at(0.99), at(1.0)
+            at(0.5),
+            at(0.9),
+            at(0.99),
+            at(1.0)
         );
         Ok(())
     }
@@ -146,7 +149,11 @@ impl Bench {
         let watched = Duration::from_secs(30);
         std::thread::sleep(watched);
         let share = (daemon.cpu_seconds()? - before) / watched.as_secs_f64() * 100.0;
-        println!("| **idle** for {} s after 20 sessions | {share:.2} % of a core, {:.1} MiB resident | - |", watched.as_secs(), daemon.resident_mib()?);
+        println!(
+            "| **idle** for {} s after 20 sessions | {share:.2} % of a core, {:.1} MiB resident | - |",
+            watched.as_secs(),
+            daemon.resident_mib()?
+        );
         daemon.stop()
     }
 
@@ -203,7 +210,9 @@ impl Daemon {
         let daemon = Daemon { child };
         wait(|| {
             let output = atles(folder).args(["status", "--json"]).output();
-            output.is_ok_and(|output| String::from_utf8_lossy(&output.stdout).contains("\"watcher\": \"native\""))
+            output.is_ok_and(|output| {
+                String::from_utf8_lossy(&output.stdout).contains("\"watcher\": \"native\"")
+            })
         });
         Ok(daemon)
     }

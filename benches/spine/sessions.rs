@@ -23,7 +23,8 @@ const ANSWERS: &[&str] = &[
     "A risotto would work well: it takes half an hour, most of it stirring, and it forgives small mistakes. Toast the rice, add the stock one ladle at a time, and finish with butter and a little cheese.",
     "Take the early train, it is less crowded and the views are on the left side. Stay two nights in the old town, and keep the museum for the afternoon when it is too hot to walk around.",
 ];
-const THINGS: &[&str] = &["Python", "Rust", "Lisbon", "lentils", "Slovenia", "Kyoto", "Go", "aubergines", "Leipzig"];
+const THINGS: &[&str] =
+    &["Python", "Rust", "Lisbon", "lentils", "Slovenia", "Kyoto", "Go", "aubergines", "Leipzig"];
 
 /// A small generator of numbers, the same on every machine.
 struct Numbers(u64);

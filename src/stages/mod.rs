@@ -11,4 +11,5 @@ pub mod preferences;
 mod program;
 pub mod redact;
 pub mod session_log;
+pub mod topics;
 pub mod training_data;
