@@ -1,4 +1,5 @@
 //! The kinds of stage. One file a kind: its settings, its work, its tests. The table that names them is in
 //! `kinds.rs`.
 
+pub mod facts;
 pub mod preferences;
