@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod exec;
+pub mod facts;
 pub mod filter;
 pub mod http;
 pub mod kinds;
