@@ -4,7 +4,7 @@ use super::*;
 use crate::session::{FileFacts, Learned, Message};
 
 fn services() -> Services {
-    Services { home: "/".into(), config_dir: "/".into(), home_key: [0; 32] }
+    Services::detached(std::path::Path::new("/"), std::path::Path::new("/"))
 }
 
 fn learn(settings: TopicsSettings, messages: Vec<Message>) -> Learned {
