@@ -4,9 +4,8 @@ mod rules;
 mod value;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use aho_corasick::AhoCorasick;
 use async_trait::async_trait;
 use regex::{Captures, Regex};
 use schemars::JsonSchema;
@@ -17,6 +16,7 @@ use self::value::ValueReader;
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Fact, Quote, Role, Session};
 use crate::text::prose::{normal, sentences};
+use crate::text::trigger::Triggers;
 use crate::text::voice::{Sentence, earnest, staged_from, stated};
 
 /// Finds what users say of themselves: name, place, work, family, tools, projects, plans, dates. Only what lasts, and
@@ -53,9 +53,7 @@ struct Facts {
     /// By their number in [`RULES`]; `None` where disabled.
     rules: Vec<Option<Regex>>,
     values: ValueReader,
-    triggers: AhoCorasick,
-    /// The rules that each trigger wakes, as bits.
-    wakes: Vec<u128>,
+    triggers: Triggers,
 }
 
 /// The part of an attribute before its dot.
@@ -79,8 +77,8 @@ impl Facts {
         };
         let rules = RULES.iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| broken(&e))?;
         let values = ValueReader::new().map_err(|e| broken(&e))?;
-        let (triggers, wakes) = triggers(&rules).map_err(|e| broken(&e))?;
-        Ok(Facts { min_confidence: config.min_confidence, rules, values, triggers, wakes })
+        let triggers = triggers(&rules).map_err(|e| broken(&e))?;
+        Ok(Facts { min_confidence: config.min_confidence, rules, values, triggers })
     }
 }
 
@@ -104,22 +102,10 @@ impl FactsConfig {
     }
 }
 
-/// One automaton over the triggers of all rules, with the rules each wakes.
-fn triggers(rules: &[Option<Regex>]) -> Result<(AhoCorasick, Vec<u128>), aho_corasick::BuildError> {
-    let mut wakes: HashMap<&str, u128> = HashMap::new();
-    for (bit, rule) in
-        RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some))
-    {
-        for trigger in rule.triggers {
-            *wakes.entry(trigger).or_default() |= 1 << bit;
-        }
-    }
-    let (words, wakes): (Vec<_>, Vec<_>) = wakes.into_iter().unzip();
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-        .build(words)?;
-    Ok((automaton, wakes))
+/// The triggers of all rules that are wanted.
+fn triggers(rules: &[Option<Regex>]) -> Result<Triggers, aho_corasick::BuildError> {
+    let wanted = RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some));
+    Triggers::new(wanted.map(|(bit, rule)| (bit, rule.gate(), rule.triggers)))
 }
 
 #[async_trait]
@@ -140,24 +126,26 @@ impl Facts {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for (index, message) in session.spoken_by(Role::User) {
-            let hits = self.triggers.find_overlapping_iter(&message.text);
-            let mut hits: Vec<(usize, u128)> = hits
-                .filter_map(|hit| Some((hit.start(), *self.wakes.get(hit.pattern().as_usize())?)))
-                .collect();
+            let hits = self.triggers.hits(&message.text);
             if hits.is_empty() {
                 continue;
             }
-            hits.sort_unstable_by_key(|(at, _)| *at);
-            let staged = staged_from(&message.text);
+            let mut staged = None;
             let mut hits = hits.into_iter().peekable();
-            for range in sentences(&message.text).into_iter().take_while(|range| range.start < staged) {
+            for range in sentences(&message.text) {
                 while hits.next_if(|(at, _)| *at < range.start).is_some() {}
                 let mut awake = 0;
                 while let Some((_, bits)) = hits.next_if(|(at, _)| *at < range.end) {
                     awake |= bits;
                 }
                 if awake != 0 {
-                    let facts = self.read(index, &message.text, range, awake);
+                    let facts = self.read(index, &message.text, range.clone(), awake);
+                    // Looked for only now: few sentences say anything.
+                    if facts.is_empty()
+                        || *staged.get_or_insert_with(|| staged_from(&message.text)) <= range.start
+                    {
+                        continue;
+                    }
                     found.extend(facts.into_iter().filter(|fact| {
                         fact.confidence >= self.min_confidence
                             && seen.insert((fact.attribute.clone(), fact.value.to_lowercase()))

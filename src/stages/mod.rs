@@ -1,5 +1,6 @@
 //! The kinds of stage. One file a kind: its settings, its work, its tests. The table that names them is in
 //! `kinds.rs`.
 
+#[cfg(test)]
 pub mod facts;
 pub mod preferences;

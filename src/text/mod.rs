@@ -4,4 +4,5 @@ mod code;
 mod normal;
 pub(crate) mod phrase;
 pub mod prose;
+pub(crate) mod trigger;
 pub(crate) mod voice;

@@ -1,15 +1,15 @@
 //! What a person said in a message, apart from what they pasted.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memchr;
+use memchr::{memchr, memchr_iter};
 use regex::Regex;
 
 pub use super::code::code_ranges;
 use super::code::{lines, reads_like_code};
 pub use super::normal::{Normal, normal};
+use super::trigger::ascii;
 
 /// Quoted speech of more words than this is somebody else's.
 const QUOTED_WORDS: usize = 3;
@@ -81,7 +81,7 @@ pub fn is_question(sentence: &str) -> bool {
 /// Whether a sentence begins as questions do: "what is", "can you".
 pub(crate) fn begins_as_question(sentence: &str) -> bool {
     static ASKING: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(concat!(
+        Regex::new(&ascii(concat!(
             r"(?i)^(?:(?:and|so|but|ok|okay|hey|hi|well|also|please|then)[,\s]+)*(?:",
             r"(?:what|why|how|where|who|when|which|whose|whom)\s+",
             r"(?:(?:much|many|long|often|far|old|big|well|kind|type|sort|else|exactly|time|day|way|one|ones|of|the|hell)\s+){0,3}",
@@ -90,7 +90,7 @@ pub(crate) fn begins_as_question(sentence: &str) -> bool {
             r"(?:do|does|did|can|could|would|will|should|shall|is|are|am|was|were|has|have|had|may|might|",
             r"isn['’]t|aren['’]t|don['’]t|doesn['’]t|didn['’]t|can['’]t|couldn['’]t|won['’]t|wouldn['’]t|shouldn['’]t)\s+",
             r"(?:i|you|u|we|they|he|she|it|there|this|that|these|those|the|my|your|anyone|someone|people)\b)",
-        ))
+        ).to_owned()))
         .ok()
     });
     // The pattern is fixed and tested; were it broken, nothing would be a question.
@@ -134,62 +134,72 @@ const ROLES: &str = "\
     patient her him chatgpt q";
 
 struct Speakers<'a> {
-    counts: HashMap<&'a str, usize>,
-    /// Whether somebody speaks twice: then every label is a speaker.
-    dialogue: bool,
+    /// Labels that stand more than once, sorted.
+    repeated: Vec<&'a str>,
 }
 
 impl Speakers<'_> {
     fn contains(&self, name: &str) -> bool {
-        self.counts.get(name).is_some_and(|count| *count > 1)
-            || (self.dialogue && name.starts_with(char::is_uppercase))
+        // Where somebody speaks twice, every label is a speaker.
+        let dialogue = !self.repeated.is_empty() && name.starts_with(char::is_uppercase);
+        dialogue
+            || self.repeated.binary_search(&name).is_ok()
             || ROLES.split(' ').any(|role| role.eq_ignore_ascii_case(name))
     }
 }
 
 fn repeated_speakers(text: &str) -> Speakers<'_> {
-    let mut counts = HashMap::new();
+    let mut names: Vec<&str> = Vec::new();
     if memchr(b':', text.as_bytes()).is_some() {
-        for name in lines(text).filter_map(|line| speaker(&text[line])) {
-            *counts.entry(name).or_insert(0) += 1;
-        }
+        names.extend(lines(text).filter_map(|line| speaker(&text[line])));
     }
-    let dialogue = counts.values().any(|count| *count > 1);
-    Speakers { counts, dialogue }
+    names.sort_unstable();
+    let mut repeated: Vec<&str> =
+        names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    repeated.dedup();
+    Speakers { repeated }
 }
+
+/// Longest announcement of a paste, in bytes.
+const ANNOUNCEMENT: usize = 160;
 
 /// Where a pasted text begins that the speaker announces ("Translate to German: …", "Here is the e-mail:"), or the end
 /// of the text.
 fn paste_start(text: &str, code: &[Range<usize>]) -> usize {
-    static ANNOUNCED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"(?i)(?:\b(?:translat|summari[sz]|proofread|paraphras|rephras|reword|rewrit|spell-?check)\w*\b[^.:?!]{0,120}",
-            r"|\bhow (?:do|can|would|should) (?:you|i|we|one) (?:say|write|pronounce|translate)\b[^.:?!]{0,60}",
-            r"|\b(?:edit|fix|correct|improve|review|check|analy[sz]e|explain|shorten|polish|grade|classify|extract|read|",
-            r"look at|reply to|respond to|answer|here(?:['’]?s| is| are)|this is|continue|finish|complete|what do you think)\b",
-            r"[^.:?!]{0,80}\b(?:texts?|articles?|e-?mails?|essays?|letters?|story|stories|paragraphs?|messages?|reviews?|passages?|",
-            r"transcripts?|posts?|poems?|lyrics|abstract|drafts?|logs?|errors?|output|conversations?|chats?|documents?|",
-            r"snippets?|sentences?|bio|resume|cv|paper|speech|tweets?|captions?|monologue|dialogue|script|comments?|",
-            r"description|excerpt|quote|prompt|input|tickets?)\b[^.:?!]{0,60}):(?:\s|$|[“\x22])",
-        ))
-        .ok()
-    });
-    let Some(announced) = ANNOUNCED.as_ref() else { return text.len() };
-    let mut code = code.iter().peekable();
-    for line in lines(text) {
-        while code.next_if(|part| part.end <= line.start).is_some() {}
-        if code.peek().is_some_and(|part| part.start <= line.start) {
+    let bytes = text.as_bytes();
+    for colon in memchr_iter(b':', bytes) {
+        let behind = bytes.get(colon + 1);
+        if behind.is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'"' && *byte != 0xE2) {
             continue;
         }
-        let words = &text[line.clone()];
-        if memchr(b':', words.as_bytes()).is_none() {
-            continue;
+        let mut from = colon.saturating_sub(ANNOUNCEMENT);
+        while !text.is_char_boundary(from) {
+            from += 1;
         }
-        if let Some(found) = announced.find(words) {
-            return line.start + found.end();
+        let clause = text[from..colon].rsplit(['.', '!', '?', '\n', ':']).next().unwrap_or_default();
+        let place = code.partition_point(|part| part.end <= colon);
+        if announces(clause) && code.get(place).is_none_or(|part| part.start > colon) {
+            return colon + 1;
         }
     }
     text.len()
+}
+
+fn announces(clause: &str) -> bool {
+    static ANNOUNCED: LazyLock<Option<Regex>> = LazyLock::new(|| {
+        let pattern = concat!(
+            r"(?i)\b(?:translat|summari[sz]|proofread|paraphras|rephras|reword|rewrit|spell-?check)",
+            r"|\bhow (?:do|can|would|should) (?:you|i|we|one) (?:say|write|pronounce|translate)\b",
+            r"|\b(?:edit|fix|correct|improve|review|check|analy[sz]e|explain|shorten|polish|grade|classify|extract|read|",
+            r"look at|reply to|respond to|answer|here(?:['’]?s| is| are)|this is|continue|finish|complete|what do you think)\b",
+            r".*\b(?:texts?|articles?|e-?mails?|essays?|letters?|story|stories|paragraphs?|messages?|reviews?|passages?|",
+            r"transcripts?|posts?|poems?|lyrics|abstract|drafts?|logs?|errors?|output|conversations?|chats?|documents?|",
+            r"snippets?|sentences?|bio|resume|cv|paper|speech|tweets?|captions?|monologue|dialogue|script|comments?|",
+            r"description|excerpt|quote|prompt|input|tickets?)\b",
+        );
+        Regex::new(&ascii(pattern.to_owned())).ok()
+    });
+    ANNOUNCED.as_ref().is_some_and(|announced| announced.is_match(clause))
 }
 
 /// Of a very long text, keeps the sentences near its beginning and its end.

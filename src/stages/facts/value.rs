@@ -7,6 +7,7 @@ use regex::{Captures, Regex};
 use super::rules::{Rule, Value};
 use super::words::{ABODES, LANGUAGES, NATIONS, NO_NAMES, TECHNICAL, TOOLS, VERBISH, WORKPLACES};
 use crate::text::phrase::{listed, phrase_len, without_filler, words};
+use crate::text::trigger::ascii;
 use crate::text::voice::Sentence;
 
 /// A value and where it stands in the evened sentence.
@@ -80,8 +81,8 @@ impl ValueReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let tongues = LANGUAGES.replace(' ', "|").replace('_', "[ -]");
         Ok(ValueReader {
-            dated: Regex::new(&DATED.replace(' ', r"\s+"))?,
-            tongue: Regex::new(&format!(r"\b(?:{tongues})\b"))?,
+            dated: Regex::new(&ascii(DATED.to_owned()))?,
+            tongue: Regex::new(&ascii(format!(r"\b(?:{tongues})\b")))?,
         })
     }
 

@@ -97,11 +97,7 @@ const LEADING: [&str; 20] = [
 impl ObjectReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let read = |pattern: &str| Regex::new(&written_out(pattern));
-        Ok(ObjectReader {
-            manners: read(MANNERS)?,
-            lasting: Regex::new(LASTING)?,
-            momentary: Regex::new(MOMENTARY)?,
-        })
+        Ok(ObjectReader { manners: read(MANNERS)?, lasting: read(LASTING)?, momentary: read(MOMENTARY)? })
     }
 
     /// Reads one match in an evened sentence.
@@ -160,7 +156,7 @@ impl ObjectReader {
 
     /// The strength of a fixed phrase: that of an order falls if it is about the thing at hand, and grows if it lasts.
     fn by_wording(&self, rule: &Rule, sentence: &str, specified: bool) -> f64 {
-        if rule.kind != "instruction" {
+        if !rule.is_order() {
             return rule.strength;
         }
         match (self.lasting.is_match(sentence), self.momentary.is_match(sentence)) {

@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::text::trigger::ascii;
+
 /// A signal and the words that give it.
 pub(super) struct Signal {
     pub(super) name: &'static str,
@@ -107,7 +109,7 @@ pub(super) struct SignalReader {
 
 impl SignalReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
-        let regex = |pattern: &str| Regex::new(&pattern.replace(' ', r"\s+"));
+        let regex = |pattern: &str| Regex::new(&ascii(pattern.to_owned()));
         Ok(SignalReader {
             signals: SIGNALS
                 .iter()
