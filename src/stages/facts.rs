@@ -1,6 +1,7 @@
 //! `facts`: what users say of themselves, with the words that prove it.
 
 mod rules;
+mod tools;
 mod value;
 mod words;
 
@@ -161,12 +162,15 @@ impl Facts {
         let mut found = Vec::new();
         let words = &text[range.clone()];
         let sentence = Sentence { start: range.start, even: normal(words) };
-        let said = stated(sentence.even.as_str());
-        if said.is_empty() {
-            return found;
-        }
+        let even = sentence.even.as_str();
+        // Most patterns match nothing, so that what is stated is worked out only behind the first that does.
+        let mut part = None;
         for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| awake >> number & 1 == 1) {
             let Some(Some(pattern)) = self.rules.get(number) else { continue };
+            if !pattern.is_match(even) {
+                continue;
+            }
+            let said = *part.get_or_insert_with(|| stated(even));
             let mut from = 0;
             while let Some(captures) = pattern.captures_at(said, from) {
                 let Some(whole) = captures.get(0) else { break };

@@ -1,6 +1,7 @@
 //! `preferences`: what the user states to like, dislike or want of the assistant, with the words that prove it.
 
 mod object;
+mod order;
 mod rules;
 mod signals;
 
@@ -321,12 +322,17 @@ impl Preferences {
     /// What one sentence states; where rules compete for the same words, the strongest counts.
     fn statements(&self, said: &Said<'_>) -> Vec<(&'static Rule, Statement)> {
         let even = said.sentence.even.as_str();
-        let stated = stated(even);
+        // Most patterns match nothing, so that what is stated is worked out only behind the first that does.
+        let mut part = None;
         let specified = said.text.len() > SPECIFICATION;
         let mut all: Vec<(&'static Rule, Statement)> = Vec::new();
         for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| said.awake >> number & 1 == 1) {
             let Some(Some(pattern)) = self.rules.get(number) else { continue };
-            let text = if rule.is_order() && asks_the_assistant(even) { even } else { stated };
+            if !pattern.is_match(even) {
+                continue;
+            }
+            let part = *part.get_or_insert_with(|| stated(even));
+            let text = if rule.is_order() && asks_the_assistant(even) { even } else { part };
             self.matches(rule, pattern, text, said, specified, &mut all);
         }
         let strength =

@@ -262,6 +262,17 @@ const SIGNS: [bool; 256] = {
     table
 };
 
+/// The first bytes of [`CERTAIN`].
+const CERTAIN_FIRST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < CERTAIN.len() {
+        table[CERTAIN[i].as_bytes()[0] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// Whether one line reads like code, a log line or a line of a stack trace rather than something said.
 pub(crate) fn reads_like_code(line: &str) -> bool {
     let line = line.trim();
@@ -269,7 +280,7 @@ pub(crate) fn reads_like_code(line: &str) -> bool {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return false;
     };
-    if CERTAIN.iter().any(|opener| opener.as_bytes().first() == Some(first) && line.starts_with(opener))
+    if (CERTAIN_FIRST[usize::from(*first)] && CERTAIN.iter().any(|opener| line.starts_with(opener)))
         || stamped(bytes)
         || traced(line)
     {

@@ -2,6 +2,7 @@
 
 mod code;
 mod normal;
+mod paste;
 pub(crate) mod phrase;
 pub mod prose;
 pub(crate) mod trigger;

@@ -3,12 +3,12 @@
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::{memchr, memchr_iter};
 use regex::Regex;
 
 pub use super::code::code_ranges;
 use super::code::{lines, reads_like_code};
 pub use super::normal::{Normal, normal};
+use super::paste::{paste_start, repeated_speakers, speaker};
 use super::trigger::ascii;
 
 /// Quoted speech of more words than this is somebody else's.
@@ -119,89 +119,6 @@ fn goes_on(text: &str, open: &Range<usize>, line: &str) -> bool {
         && line.trim_start().starts_with(char::is_lowercase)
 }
 
-/// The speaker of a line of copied dialogue (`Anna: hello`), which must be short and at the start.
-fn speaker(line: &str) -> Option<&str> {
-    let line = line.trim_start_matches([' ', '\t', '*', '_']);
-    let colon = memchr(b':', line.as_bytes().get(..30.min(line.len()))?)?;
-    let name = line[..colon].trim_end_matches(['*', '_']);
-    let spoken = line.as_bytes().get(colon + 1).is_none_or(|byte| matches!(byte, b' ' | b'*' | b'_' | b'\r'));
-    (spoken && !name.is_empty() && name.split(' ').count() <= 3).then_some(name)
-}
-
-/// Labels that name a speaker even when they stand only once.
-const ROLES: &str = "\
-    user assistant human ai bot system customer agent interviewer interviewee teacher student doctor \
-    patient her him chatgpt q";
-
-struct Speakers<'a> {
-    /// Labels that stand more than once, sorted.
-    repeated: Vec<&'a str>,
-}
-
-impl Speakers<'_> {
-    fn contains(&self, name: &str) -> bool {
-        // Where somebody speaks twice, every label is a speaker.
-        let dialogue = !self.repeated.is_empty() && name.starts_with(char::is_uppercase);
-        dialogue
-            || self.repeated.binary_search(&name).is_ok()
-            || ROLES.split(' ').any(|role| role.eq_ignore_ascii_case(name))
-    }
-}
-
-fn repeated_speakers(text: &str) -> Speakers<'_> {
-    let mut names: Vec<&str> = Vec::new();
-    if memchr(b':', text.as_bytes()).is_some() {
-        names.extend(lines(text).filter_map(|line| speaker(&text[line])));
-    }
-    names.sort_unstable();
-    let mut repeated: Vec<&str> =
-        names.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    repeated.dedup();
-    Speakers { repeated }
-}
-
-/// Longest announcement of a paste, in bytes.
-const ANNOUNCEMENT: usize = 160;
-
-/// Where a pasted text begins that the speaker announces ("Translate to German: …", "Here is the e-mail:"), or the end
-/// of the text.
-fn paste_start(text: &str, code: &[Range<usize>]) -> usize {
-    let bytes = text.as_bytes();
-    for colon in memchr_iter(b':', bytes) {
-        let behind = bytes.get(colon + 1);
-        if behind.is_some_and(|byte| !byte.is_ascii_whitespace() && *byte != b'"' && *byte != 0xE2) {
-            continue;
-        }
-        let mut from = colon.saturating_sub(ANNOUNCEMENT);
-        while !text.is_char_boundary(from) {
-            from += 1;
-        }
-        let clause = text[from..colon].rsplit(['.', '!', '?', '\n', ':']).next().unwrap_or_default();
-        let place = code.partition_point(|part| part.end <= colon);
-        if announces(clause) && code.get(place).is_none_or(|part| part.start > colon) {
-            return colon + 1;
-        }
-    }
-    text.len()
-}
-
-fn announces(clause: &str) -> bool {
-    static ANNOUNCED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        let pattern = concat!(
-            r"(?i)\b(?:translat|summari[sz]|proofread|paraphras|rephras|reword|rewrit|spell-?check)",
-            r"|\bhow (?:do|can|would|should) (?:you|i|we|one) (?:say|write|pronounce|translate)\b",
-            r"|\b(?:edit|fix|correct|improve|review|check|analy[sz]e|explain|shorten|polish|grade|classify|extract|read|",
-            r"look at|reply to|respond to|answer|here(?:['’]?s| is| are)|this is|continue|finish|complete|what do you think)\b",
-            r".*\b(?:texts?|articles?|e-?mails?|essays?|letters?|story|stories|paragraphs?|messages?|reviews?|passages?|",
-            r"transcripts?|posts?|poems?|lyrics|abstract|drafts?|logs?|errors?|output|conversations?|chats?|documents?|",
-            r"snippets?|sentences?|bio|resume|cv|paper|speech|tweets?|captions?|monologue|dialogue|script|comments?|",
-            r"description|excerpt|quote|prompt|input|tickets?)\b",
-        );
-        Regex::new(&ascii(pattern.to_owned())).ok()
-    });
-    ANNOUNCED.as_ref().is_some_and(|announced| announced.is_match(clause))
-}
-
 /// Of a very long text, keeps the sentences near its beginning and its end.
 fn drop_the_middle(found: &mut Vec<Range<usize>>) {
     let prose: usize = found.iter().map(Range::len).sum();
@@ -214,6 +131,18 @@ fn drop_the_middle(found: &mut Vec<Range<usize>>) {
         before <= OWN_ENDS || before > prose - OWN_ENDS
     });
 }
+
+/// The bytes at which a sentence may end or be parted: stops, quotation marks, and what those beyond ASCII begin with.
+const MARKS: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b".!?;\"\xC2\xE2\xE3\xEF";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
 
 struct Reader<'a> {
     text: &'a str,
@@ -232,12 +161,14 @@ impl Reader<'_> {
         let bytes = &self.text.as_bytes()[..range.end];
         let (mut start, mut at) = (range.start, range.start);
         let mut unclosed = [false; 3];
-        while let Some(byte) = bytes.get(at) {
+        while let Some(skip) = bytes[at..].iter().position(|byte| MARKS[usize::from(*byte)]) {
+            at += skip;
+            let byte = bytes[at];
             at = match byte {
                 b'.' | b'!' | b'?' => {
                     let end = behind_the_stop(bytes, at);
                     let stops = bytes.get(end).is_none_or(u8::is_ascii_whitespace);
-                    if stops && !(*byte == b'.' && end == at + 1 && abbreviates(&self.text[start..at])) {
+                    if stops && !(byte == b'.' && end == at + 1 && abbreviates(&self.text[start..at])) {
                         self.push(start..end);
                         start = end;
                     }
@@ -346,11 +277,9 @@ fn behind_the_stop(bytes: &[u8], at: usize) -> usize {
     at + more
 }
 
-const ABBREVIATIONS: &str = "e.g i.e eg ie mr mrs ms dr prof st vs etc approx no nr jr sr fig a.m p.m u.s cf";
-
 /// Whether a full stop behind these words belongs to an abbreviation, an initial or a list number.
 fn abbreviates(before: &str) -> bool {
-    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or(before);
+    let word = before.rsplit([' ', '\n', '\t', '(']).next().unwrap_or(before);
     if word.len() > 6 {
         return false;
     }
@@ -359,8 +288,22 @@ fn abbreviates(before: &str) -> bool {
     match (letters.next(), letters.next()) {
         (Some(letter), None) if letter.is_uppercase() && letter != 'I' => true,
         (Some(digit), _) if digit.is_ascii_digit() => only && word.bytes().all(|byte| byte.is_ascii_digit()),
-        // "no." is "number" only in front of a figure, far more often it is an answer.
-        _ => word != "no" && !only && ABBREVIATIONS.split(' ').any(|short| short.eq_ignore_ascii_case(word)),
+        _ => !only && is_abbreviation(word),
+    }
+}
+
+fn is_abbreviation(word: &str) -> bool {
+    let mut small = [0; 6];
+    let Some(small) = small.get_mut(..word.len()) else { return false };
+    small.copy_from_slice(word.as_bytes());
+    small.make_ascii_lowercase();
+    match &*small {
+        // "no." is "number" only in front of a figure; far more often it is an answer.
+        b"no" => word == "No" || word == "NO",
+        b"e.g" | b"i.e" | b"eg" | b"ie" | b"mr" | b"mrs" | b"ms" | b"dr" | b"prof" | b"st" | b"vs"
+        | b"etc" => true,
+        b"approx" | b"nr" | b"jr" | b"sr" | b"fig" | b"a.m" | b"p.m" | b"u.s" | b"cf" => true,
+        _ => false,
     }
 }
 

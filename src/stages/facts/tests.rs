@@ -60,9 +60,12 @@ fn facts(texts: &[&str]) -> Vec<(String, String, bool)> {
     stage("").unwrap().find(&said(texts)).into_iter().map(|f| (f.attribute, f.value, f.exclusive)).collect()
 }
 
+/// Attribute, value, and whether it is exclusive.
+type Told = (&'static str, &'static str, bool);
+
 #[test]
 fn attributes_values_and_whether_a_later_one_takes_the_place() {
-    let cases: [(&str, &[(&str, &str, bool)]); 20] = [
+    let cases: [(&str, &[Told]); 20] = [
         ("I live in São Paulo now.", &[("lives_in", "São Paulo", true)]),
         ("I moved from Kyiv to Oslo in 2022 for work.", &[("lives_in", "Oslo", true)]),
         ("I moved to Oslo in 2022.", &[("lives_in", "Oslo", true)]),

@@ -91,9 +91,8 @@ pub(super) const SIGNALS: [Signal; 3] = [
 ];
 
 /// What makes a request about a text the user works on, or turns it round.
-const NOT_ASKED: &str = concat!(
-    r"\b(?:don't|do not|dont|no need (?:to|for)|not|never|without|stop|isn't|aren't) (?:\w+ ){0,3}$",
-);
+const NOT_ASKED: &str =
+    r"\b(?:don't|do not|dont|no need (?:to|for)|not|never|without|stop|isn't|aren't) (?:\w+ ){0,3}$";
 const ARTEFACT: &str = concat!(
     r"\b(?:paragraph|essay|e-?mail|letter|function|article|poem|story|bio|headline|title|subject line|caption|tweet|post|abstract|paper|",
     r"class|method|variable|file|log|error|url|link|slug|password|hair|skirt|trip|walk|term|cut|circuit|story)\b",

@@ -88,10 +88,13 @@ fn only_the_user_states_preferences_and_only_in_prose() {
     assert_eq!(stage("").unwrap().find(&session), []);
 }
 
+/// Kind, polarity and object.
+type Told = (&'static str, Polarity, &'static str);
+
 #[test]
 fn objects_are_normalised_and_lists_taken_apart() {
     use Polarity::{Against, For};
-    let cases: [(&str, &[(&str, Polarity, &str)]); 12] = [
+    let cases: [(&str, &[Told]); 12] = [
         ("I hate the smell of fish because it lingers.", &[("dislike", Against, "smell of fish")]),
         (
             "I'm allergic to nuts, soy and cats.",
