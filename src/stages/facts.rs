@@ -8,11 +8,11 @@ mod words;
 use std::collections::HashSet;
 
 use async_trait::async_trait;
-use regex::{Captures, Regex};
+use regex::Captures;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::rules::{RULES, Rule, written_out};
+use self::rules::{RULES, Rule, pattern};
 use self::value::ValueReader;
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Fact, Quote, Role, Session};
@@ -51,8 +51,6 @@ impl StageConfig for FactsConfig {
 #[derive(Debug)]
 struct Facts {
     min_confidence: f64,
-    /// By their number in [`RULES`]; `None` where disabled.
-    rules: Vec<Option<Regex>>,
     values: ValueReader,
     triggers: Triggers,
 }
@@ -68,18 +66,12 @@ impl Facts {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let compile = |rule: &Rule| {
-            let wanted =
-                !config.disable.iter().any(|name| name == rule.attribute || name == group(rule.attribute));
-            wanted.then(|| Regex::new(&written_out(rule.pattern))).transpose()
-        };
         let broken = |error: &dyn std::fmt::Display| {
             vec![Problem::new("", format!("a built-in pattern is broken: {error}"))]
         };
-        let rules = RULES.iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| broken(&e))?;
         let values = ValueReader::new().map_err(|e| broken(&e))?;
-        let triggers = triggers(&rules).map_err(|e| broken(&e))?;
-        Ok(Facts { min_confidence: config.min_confidence, rules, values, triggers })
+        let triggers = triggers(&config.disable).map_err(|e| broken(&e))?;
+        Ok(Facts { min_confidence: config.min_confidence, values, triggers })
     }
 }
 
@@ -104,9 +96,11 @@ impl FactsConfig {
 }
 
 /// The triggers of all rules that are wanted.
-fn triggers(rules: &[Option<Regex>]) -> Result<Triggers, aho_corasick::BuildError> {
-    let wanted = RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some));
-    Triggers::new(wanted.map(|(bit, rule)| (bit, rule.gate(), rule.triggers)))
+fn triggers(disabled: &[String]) -> Result<Triggers, aho_corasick::BuildError> {
+    let wanted =
+        |rule: &Rule| !disabled.iter().any(|name| name == rule.attribute || name == group(rule.attribute));
+    let rules = RULES.iter().enumerate().filter(|(_, rule)| wanted(rule));
+    Triggers::new(rules.map(|(bit, rule)| (bit, rule.gate(), rule.triggers)))
 }
 
 #[async_trait]
@@ -166,7 +160,7 @@ impl Facts {
         // Most patterns match nothing, so that what is stated is worked out only behind the first that does.
         let mut part = None;
         for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| awake >> number & 1 == 1) {
-            let Some(Some(pattern)) = self.rules.get(number) else { continue };
+            let Some(pattern) = pattern(number) else { continue };
             if !pattern.is_match(even) {
                 continue;
             }

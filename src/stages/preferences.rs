@@ -14,7 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::object::{ObjectReader, Statement};
-use self::rules::{RULES, Rule, written_out};
+use self::rules::{RULES, Rule, pattern};
 use self::signals::{SIGNALS, SignalReader};
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Polarity, Preference, Quote, Role, Session};
@@ -87,8 +87,6 @@ impl StageConfig for PreferencesConfig {
 #[derive(Debug)]
 struct Preferences {
     min_strength: f64,
-    /// By their number in [`RULES`]; `None` where disabled.
-    rules: Vec<Option<Regex>>,
     objects: ObjectReader,
     signals: Option<SignalReader>,
     own: Vec<(String, Polarity, Regex)>,
@@ -99,25 +97,16 @@ impl Preferences {
     fn new(config: PreferencesConfig) -> Result<Self, Vec<Problem>> {
         let mut problems = config.problems();
         let own = config.compile_patterns(&mut problems);
-        let fixed = || -> Result<_, String> {
-            let compile = |rule: &Rule| {
-                let wanted = !config.disable.iter().any(|family| family == rule.kind);
-                wanted.then(|| Regex::new(&written_out(rule.pattern))).transpose()
-            };
-            let rules =
-                RULES.iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
-            let objects = ObjectReader::new().map_err(|e| e.to_string())?;
-            let signals = config.signals.then(SignalReader::new).transpose().map_err(|e| e.to_string())?;
-            let triggers = triggers(&rules, config.signals).map_err(|e| e.to_string())?;
-            Ok((rules, objects, signals, triggers))
-        };
-        match fixed() {
-            Ok((rules, objects, signals, triggers)) if problems.is_empty() => {
-                Ok(Preferences { min_strength: config.min_strength, rules, objects, signals, own, triggers })
-            }
-            Ok(_) => Err(problems),
-            Err(error) => Err(vec![Problem::new("", format!("a built-in pattern is broken: {error}"))]),
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let fixed = || -> Result<_, Box<dyn std::error::Error>> {
+            let signals = config.signals.then(SignalReader::new).transpose()?;
+            Ok((ObjectReader::new()?, signals, triggers(&config)?))
+        };
+        let (objects, signals, triggers) = fixed()
+            .map_err(|error| vec![Problem::new("", format!("a built-in pattern is broken: {error}"))])?;
+        Ok(Preferences { min_strength: config.min_strength, objects, signals, own, triggers })
     }
 }
 
@@ -167,9 +156,10 @@ impl PreferencesConfig {
 }
 
 /// The triggers of all rules that are wanted, and behind them those of the signals.
-fn triggers(rules: &[Option<Regex>], signals: bool) -> Result<Triggers, aho_corasick::BuildError> {
-    let wanted = RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some));
-    let signals = SIGNALS.iter().enumerate().filter(|_| signals);
+fn triggers(config: &PreferencesConfig) -> Result<Triggers, aho_corasick::BuildError> {
+    let wanted =
+        RULES.iter().enumerate().filter(|(_, rule)| !config.disable.iter().any(|kind| kind == rule.kind));
+    let signals = SIGNALS.iter().enumerate().filter(|_| config.signals);
     Triggers::new(
         wanted
             .map(|(bit, rule)| (bit, rule.gate(), rule.triggers))
@@ -327,7 +317,7 @@ impl Preferences {
         let specified = said.text.len() > SPECIFICATION;
         let mut all: Vec<(&'static Rule, Statement)> = Vec::new();
         for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| said.awake >> number & 1 == 1) {
-            let Some(Some(pattern)) = self.rules.get(number) else { continue };
+            let Some(pattern) = pattern(number) else { continue };
             if !pattern.is_match(even) {
                 continue;
             }

@@ -4,6 +4,10 @@
 //! participle, `<have>` "I have got", `<adv>` adverbs, `<v>` the value up to the end of the sentence (it is trimmed
 //! later), and a blank any white space. The groups `rel` and `class` fill the `{}` of an attribute.
 
+use std::sync::OnceLock;
+
+use regex::{Regex, RegexBuilder};
+
 use super::words::{ANIMALS, BREEDS, CONDITIONS, JOBS, LANGUAGES, NATIONS, PASTIMES, THINGS, WORKS};
 use crate::text::trigger::{Gate, ascii};
 
@@ -361,6 +365,18 @@ impl Rule {
     }
 }
 
+/// The compiled pattern of the rule of this number. Each is compiled when it is first needed, once in a process: most
+/// sessions need few.
+pub(super) fn pattern(number: usize) -> Option<&'static Regex> {
+    static PATTERNS: [OnceLock<Option<Regex>>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
+    let rule = RULES.get(number)?;
+    // The patterns are fixed, and a test compiles them all.
+    PATTERNS
+        .get(number)?
+        .get_or_init(|| RegexBuilder::new(&written_out(rule.pattern)).dfa_size_limit(1 << 19).build().ok())
+        .as_ref()
+}
+
 const fn rule(
     attribute: &'static str,
     exclusive: bool,
@@ -373,7 +389,7 @@ const fn rule(
 }
 
 /// Writes out the short forms of a pattern.
-pub(super) fn written_out(pattern: &str) -> String {
+fn written_out(pattern: &str) -> String {
     let mut full = pattern.to_owned();
     for (short, long) in SHORT_FORMS {
         full = full.replace(short, long);
@@ -400,7 +416,7 @@ const LISTS: [(&str, &str); 9] = [
 
 #[rustfmt::skip]
 const SHORT_FORMS: [(&str, &str); 13] = [
-    ("<adv>", r"(?:(?:currently|now|still|both|actually|also|originally|just|really|recently|finally|mostly|mainly|usually|always|proudly|happily|generally|only|primarily|basically|technically|already|all|officially|about) ){0,3}"),
+    ("<adv>", r"(?:(?:currently|now|still|both|actually|also|originally|just|really|recently|finally|mostly|mainly|usually|always|proudly|happily|generally|only|primarily|basically|technically|already|all|officially|about) )*"),
     ("<im>", r"\b(?:i'm|i am|im)"),
     ("<were>", r"\b(?:i'm|i am|im|we're|we are)"),
     ("<ive>", r"\b(?:i've|i have|ive|we've|we have|i|we)"),

@@ -3,6 +3,10 @@
 //! Patterns run on evened text (lower case, straight apostrophes). In them `<i>` is the speaker as a subject, `<adv>`
 //! any adverbs, `<o>` the object up to the end of the sentence (it is trimmed later), and a blank any white space.
 
+use std::sync::OnceLock;
+
+use regex::{Regex, RegexBuilder};
+
 use crate::session::Polarity::{self, Against, For};
 use crate::text::trigger::{Gate, ascii};
 
@@ -63,6 +67,18 @@ impl Rule {
     }
 }
 
+/// The compiled pattern of the rule of this number. Each is compiled when it is first needed, once in a process: most
+/// sessions need few.
+pub(super) fn pattern(number: usize) -> Option<&'static Regex> {
+    static PATTERNS: [OnceLock<Option<Regex>>; RULES.len()] = [const { OnceLock::new() }; RULES.len()];
+    let rule = RULES.get(number)?;
+    // The patterns are fixed, and a test compiles them all.
+    PATTERNS
+        .get(number)?
+        .get_or_init(|| RegexBuilder::new(&written_out(rule.pattern)).dfa_size_limit(1 << 19).build().ok())
+        .as_ref()
+}
+
 const fn rule(
     kind: &'static str,
     polarity: Polarity,
@@ -114,7 +130,7 @@ const SHORT_FORMS: [(&str, &str); 20] = [
             r"definitely|strongly|strictly|religiously|certainly|genuinely|particularly|especially|kind of|kinda|sort of|",
             r"normally|typically|often|simply|quite|rather|totally|completely|utterly|very much|much|so|literally|deeply|",
             r"both|now|sometimes|secretly|greatly|highly|severely|deathly|mildly|slightly|extremely|badly|very|super|",
-            r"pretty|too|all|even|thoroughly|clearly|currently|lately|mainly|primarily|almost|nearly) ){0,4}",
+            r"pretty|too|all|even|thoroughly|clearly|currently|lately|mainly|primarily|almost|nearly) )*",
         ),
     ),
     ("<o>", r"(?P<object>\S(?s:.*))"),

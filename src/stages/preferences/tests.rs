@@ -205,3 +205,9 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
         }
     });
 }
+
+#[test]
+fn every_built_in_pattern_compiles_and_has_a_bit_of_its_own() {
+    assert!((0..RULES.len()).all(|number| pattern(number).is_some()));
+    assert!(RULES.len() + SIGNALS.len() <= 128);
+}
