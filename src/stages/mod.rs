@@ -2,4 +2,5 @@
 //! `kinds.rs`.
 
 pub mod filter;
+pub mod patterns;
 pub mod topics;
