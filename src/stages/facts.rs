@@ -24,7 +24,7 @@ use crate::text::voice::{Sentence, earnest, staged_from, stated};
 /// only in the user's own words: not in code, quotes, pastes, questions, conditions, reported speech or role-play.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct FactsConfig {
+pub struct FactsSettings {
     /// Attributes that are not looked for, by their name or the part before the dot: `name`, `age`, `birthday`,
     /// `lives_in`, `from`, `time_zone`, `works_as`, `works_at`, `works_in`, `studies`, `languages`, `family`, `pet`,
     /// `uses`, `project`, `favourite`, `hobby`, `owns`, `plan`, `event`, `health`, `diet`. Default: none. Example:
@@ -34,13 +34,13 @@ pub struct FactsConfig {
     pub min_confidence: f64,
 }
 
-impl Default for FactsConfig {
+impl Default for FactsSettings {
     fn default() -> Self {
-        FactsConfig { disable: Vec::new(), min_confidence: 0.5 }
+        FactsSettings { disable: Vec::new(), min_confidence: 0.5 }
     }
 }
 
-impl StageConfig for FactsConfig {
+impl StageConfig for FactsSettings {
     const KIND: &'static str = "facts";
 
     fn build(self, _services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -61,7 +61,7 @@ fn group(attribute: &str) -> &str {
 }
 
 impl Facts {
-    fn new(config: FactsConfig) -> Result<Self, Vec<Problem>> {
+    fn new(config: FactsSettings) -> Result<Self, Vec<Problem>> {
         let problems = config.problems();
         if !problems.is_empty() {
             return Err(problems);
@@ -75,7 +75,7 @@ impl Facts {
     }
 }
 
-impl FactsConfig {
+impl FactsSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut groups: Vec<&str> = RULES.iter().map(|rule| group(rule.attribute)).collect();
         groups.sort_unstable();

@@ -26,7 +26,7 @@ use crate::text::voice::{Sentence, earnest, staged_from, stated};
 /// quotes, pastes, questions, conditions, reported speech or role-play.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct PreferencesConfig {
+pub struct PreferencesSettings {
     /// Families that are not looked for: `like`, `dislike`, `prefer`, `avoid`, `only`, `habit`, `refuse`, `favourite`,
     /// `diet`, `instruction`. Default: none. Example: `disable = ["habit", "like"]`.
     pub disable: Vec<String>,
@@ -63,9 +63,9 @@ pub enum PatternPolarity {
     Against,
 }
 
-impl Default for PreferencesConfig {
+impl Default for PreferencesSettings {
     fn default() -> Self {
-        PreferencesConfig { disable: Vec::new(), min_strength: 0.5, signals: true, pattern: Vec::new() }
+        PreferencesSettings { disable: Vec::new(), min_strength: 0.5, signals: true, pattern: Vec::new() }
     }
 }
 
@@ -76,7 +76,7 @@ const SPECIFICATION: usize = 800;
 /// Strength of a signal by the number of messages that give it.
 const SIGNAL_STRENGTH: [f64; 3] = [0.5, 0.7, 0.85];
 
-impl StageConfig for PreferencesConfig {
+impl StageConfig for PreferencesSettings {
     const KIND: &'static str = "preferences";
 
     fn build(self, _services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -94,7 +94,7 @@ struct Preferences {
 }
 
 impl Preferences {
-    fn new(config: PreferencesConfig) -> Result<Self, Vec<Problem>> {
+    fn new(config: PreferencesSettings) -> Result<Self, Vec<Problem>> {
         let mut problems = config.problems();
         let own = config.compile_patterns(&mut problems);
         if !problems.is_empty() {
@@ -110,7 +110,7 @@ impl Preferences {
     }
 }
 
-impl PreferencesConfig {
+impl PreferencesSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut families: Vec<&str> = RULES.iter().map(|rule| rule.kind).collect();
@@ -156,7 +156,7 @@ impl PreferencesConfig {
 }
 
 /// The triggers of all rules that are wanted, and behind them those of the signals.
-fn triggers(config: &PreferencesConfig) -> Result<Triggers, aho_corasick::BuildError> {
+fn triggers(config: &PreferencesSettings) -> Result<Triggers, aho_corasick::BuildError> {
     let wanted =
         RULES.iter().enumerate().filter(|(_, rule)| !config.disable.iter().any(|kind| kind == rule.kind));
     let signals = SIGNALS.iter().enumerate().filter(|_| config.signals);
