@@ -1,10 +1,15 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read, Seek, Write};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use thiserror::Error;
 
 use super::Home;
+
+/// How often, and how far apart, a lock that is taken is looked at before it counts as a daemon's.
+const LOOKS: u32 = 10;
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Held as long as a daemon runs on a home; the system lets go of it when the process ends, however it ends.
 #[derive(Debug)]
@@ -46,7 +51,16 @@ impl InstanceLock {
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut file = options.open(&path).map_err(unusable)?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        // `atles status` holds the lock for an instant to see whether anybody has it.
+        for _ in 0..LOOKS {
+            if !matches!(locked, Err(TryLockError::WouldBlock)) {
+                break;
+            }
+            std::thread::sleep(LOOK);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -85,5 +99,23 @@ mod tests {
         assert!(error.contains(&format!("process {}", std::process::id())), "{error}");
         drop(first);
         assert!(InstanceLock::take(&home).is_ok());
+    }
+
+    #[test]
+    fn somebody_who_only_looks_whether_a_daemon_runs_keeps_none_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        drop(InstanceLock::take(&home).unwrap());
+        let looker = File::open(home.lock_file()).unwrap();
+        looker.try_lock().unwrap();
+        let (looking, seen) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                looking.send(()).unwrap();
+                drop(looker);
+            });
+            seen.recv().unwrap();
+            assert!(InstanceLock::take(&home).is_ok());
+        });
     }
 }
