@@ -3,6 +3,7 @@ use std::path::Path;
 use super::{Exit, open, say};
 use crate::config::Config;
 use crate::daemon::{Daemon, Ended, LogGuard, Services, home_of, start_logging};
+use crate::platform;
 use crate::spool::Home;
 
 /// Options of `atles run`.
@@ -61,6 +62,8 @@ pub(super) fn prepare(
     config: &Config,
     on_stderr: bool,
 ) -> Result<(LogGuard, tokio::runtime::Runtime), Exit> {
+    // The state store, memory.db and what programs write: files of the home are the user's alone.
+    platform::make_everything_private();
     if let Err(problem) = home.prepare() {
         say::error(&problem, Some(problem.hint()));
         return Err(Exit::Failure);

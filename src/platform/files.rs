@@ -108,6 +108,26 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Takes an open file away from all but its owner. Of somebody else's file that cannot be done; the folder it lies in
+/// is private all the same.
+pub fn make_private(file: &File, metadata: &Metadata) {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        if metadata.permissions().mode() & 0o777 != 0o600 {
+            let _ = file.set_permissions(std::fs::Permissions::from_mode(0o600));
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = (file, metadata);
+}
+
+/// From now on whatever this process makes is private to the user.
+pub fn make_everything_private() {
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+}
+
 /// Makes a folder, and those above it, that only its owner can enter. An existing folder stays as it is.
 pub fn make_private_dir(path: &Path) -> io::Result<()> {
     let mut builder = std::fs::DirBuilder::new();

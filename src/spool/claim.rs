@@ -135,6 +135,7 @@ impl Claimed {
             None => return Err(Refusal::NotAFile("a folder").into()),
         }
         let (file, before) = platform::open_regular(&path).map_err(gone_or)?;
+        platform::make_private(&file, &before);
         let mut bytes = Vec::with_capacity(before.len().min(max_size) as usize + 1);
         (&file).take(max_size + 1).read_to_end(&mut bytes).map_err(ReadError::Io)?;
         let after = Signature::of(&file.metadata().map_err(ReadError::Io)?);
