@@ -187,6 +187,8 @@ impl Settler {
                 entry.outcome = self.enter_sessions(&sessions, number, &mut entry, group, totals);
             }
             Judged::Nothing { outcome, note, sessions } => {
+                // A program that refused a session is asked again when the session is dropped again.
+                sessions.iter().for_each(|session| self.forget_checkpoints(session, group));
                 entry.outcome = outcome;
                 entry.note = note;
                 entry.sessions = sessions.iter().map(ToString::to_string).collect();
@@ -243,14 +245,18 @@ impl Settler {
             entry.messages += record.messages as u64;
             entry.sessions.push(record.key.clone());
             group.batch.put_learned(&envelope.identity, &record);
-            if let Err(error) = group.batch.remove_checkpoints(&self.state, &envelope.key) {
-                warn!(%error, "checkpoints of a settled session stay behind");
-            }
+            self.forget_checkpoints(&envelope.key, group);
         }
         if sessions.iter().all(|session| session.replaces.is_some()) {
             Outcome::Revision
         } else {
             Outcome::Learned
+        }
+    }
+
+    fn forget_checkpoints(&self, session: &SessionKey, group: &mut Group) {
+        if let Err(error) = group.batch.remove_checkpoints(&self.state, session) {
+            warn!(%error, "checkpoints of a settled session stay behind");
         }
     }
 
