@@ -14,7 +14,8 @@ pub(super) struct Reload {
     path: PathBuf,
     seen: Option<(SystemTime, u64)>,
     text_hash: [u8; 32],
-    settings: Settings,
+    /// As they are in force: of an edited file, those that need no new start.
+    pub(super) settings: Settings,
     chain: Arc<ArcSwap<Chain>>,
     services: Services,
     /// What is wrong with the file as it is now, if anything.
@@ -63,7 +64,7 @@ impl Reload {
 
     fn take_over(&mut self, loaded: Loaded) {
         let Loaded { config, text_hash, .. } = loaded;
-        let (old, new) = (&self.settings, &config.settings);
+        let (old, new) = (&mut self.settings, &config.settings);
         let later = old.home != new.home
             || old.spool != new.spool
             || old.workers != new.workers
@@ -71,6 +72,9 @@ impl Reload {
         if later {
             warn!("[home], [spool], [workers] and [logs] of pipeline.toml take effect at the next start");
         }
+        (old.retention, old.shutdown, old.disk) =
+            (new.retention.clone(), new.shutdown.clone(), new.disk.clone());
+        old.retry = new.retry.clone();
         self.stages = names(&config);
         self.text_hash = text_hash;
         self.problem = None;

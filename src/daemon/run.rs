@@ -25,6 +25,8 @@ use crate::state::{State, Totals};
 
 /// How often pipeline.toml is looked at and the statistics are written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// The small files of the last sessions are given so long even where a stop has used up its deadline.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How often old files are looked for, where the user limits their age.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -32,7 +34,6 @@ const SWEEP: Duration = Duration::from_secs(3600);
 pub struct Daemon {
     home: Home,
     state: State,
-    settings: Settings,
     engine: Engine,
     intake: Intake,
     reload: Reload,
@@ -93,7 +94,6 @@ impl Daemon {
             chain: reload.chain(),
             clock: Clock::default(),
             in_flight: settings.workers.in_flight,
-            min_free: settings.disk.min_free.0,
             once,
         };
         let engine = Engine::start(parts, from_intake)?;
@@ -112,7 +112,6 @@ impl Daemon {
             _lock: lock,
             home,
             state,
-            settings,
             engine,
             intake,
             reload,
@@ -160,7 +159,7 @@ impl Daemon {
             }
         };
         watch(self.running());
-        self.finish(&ended).await;
+        self.finish(&ended, stop).await;
         ended
     }
 
@@ -173,22 +172,24 @@ impl Daemon {
     }
 
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
-        info!(deadline = %self.settings.shutdown.deadline, "stopping: finishing what is under way");
+        info!(deadline = %self.reload.settings.shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
         stop.get_or_insert(StopAsked {
-            until: Instant::now() + self.settings.shutdown.deadline.0,
+            until: Instant::now() + self.reload.settings.shutdown.deadline.0,
             late: false,
         });
     }
 
-    async fn finish(self, ended: &Ended) {
+    async fn finish(self, ended: &Ended, stop: Option<StopAsked>) {
         let Daemon { engine, intake, home, mut statistics, .. } = self;
         let totals = engine.totals();
+        let deadline = self.reload.settings.shutdown.deadline.0;
+        let left = stop.map_or(deadline, |stop| stop.until.saturating_duration_since(Instant::now()));
         // Both wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
             drop(intake);
-            engine.finish();
+            engine.finish(left.max(LAST_WRITES));
         });
         if waited.await.is_err() {
             error!("the pipeline did not end cleanly");
@@ -228,7 +229,7 @@ impl Daemon {
     }
 
     fn sweep(&self) {
-        let limits = &self.settings.retention;
+        let limits = &self.reload.settings.retention;
         let days = |limit: Option<Span>| limit.map(|span| span.0);
         let limits =
             Retention { done: days(limits.done), failed: days(limits.failed), logs: days(limits.logs) };

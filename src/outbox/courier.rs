@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -42,6 +42,7 @@ struct Progress {
     ordered: AtomicU64,
     delivered: Mutex<u64>,
     changed: Condvar,
+    stopping: AtomicBool,
 }
 
 impl Courier {
@@ -75,25 +76,29 @@ impl Courier {
         self.progress.ordered.load(Ordering::Acquire).saturating_sub(*lock(&self.progress.delivered))
     }
 
-    /// Waits until everything released so far is written.
-    pub fn wait_until_delivered(&self) {
+    /// Waits until everything released so far is written, but not longer than `patience`; `false` if something is
+    /// left, which the journal keeps for the next start.
+    pub fn wait_until_delivered(&self, patience: Duration) -> bool {
         let ordered = self.progress.ordered.load(Ordering::Acquire);
         let delivered = lock(&self.progress.delivered);
-        let _delivered = self
+        let (delivered, _) = self
             .progress
             .changed
-            .wait_while(delivered, |delivered| *delivered < ordered)
+            .wait_timeout_while(delivered, patience, |delivered| *delivered < ordered)
             .unwrap_or_else(PoisonError::into_inner);
+        *delivered >= ordered
     }
 }
 
 impl Drop for Courier {
     fn drop(&mut self) {
+        self.progress.stopping.store(true, Ordering::Release);
         self.orders = None;
-        if let Some(thread) = self.thread.take()
-            && thread.join().is_err()
-        {
-            error!("the courier thread panicked");
+        if let Some(thread) = self.thread.take() {
+            thread.thread().unpark();
+            if thread.join().is_err() {
+                error!("the courier thread panicked");
+            }
         }
     }
 }
@@ -130,10 +135,10 @@ impl Desk {
             while let Err(failure) = self.deliver_batch(&mut reader, batch, &left_out) {
                 error!(error = %failure, "cannot write session logs or training data; trying again");
                 reader = None;
-                if matches!(inbox.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
-                    return; // Stopping: the journal keeps them for the next start.
+                if progress.stopping.load(Ordering::Acquire) {
+                    return; // The journal keeps them for the next start.
                 }
-                std::thread::sleep(RETRY);
+                std::thread::park_timeout(RETRY);
             }
             *lock(&progress.delivered) += 1;
             progress.changed.notify_all();
@@ -396,10 +401,32 @@ mod tests {
                 let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
                 courier.release(first, vec![SessionKey([1; 32])]);
                 courier.release(journal.append(&[record("2.json")]).unwrap(), Vec::new());
-                courier.wait_until_delivered();
+                assert!(courier.wait_until_delivered(Duration::from_secs(60)));
             }
             assert_eq!(logs(&home), [false, true], "crash: {crash}");
         }
+    }
+
+    #[test]
+    fn what_cannot_be_written_now_is_written_later_and_a_stop_does_not_wait_for_it() {
+        let (_dir, home) = home();
+        let (logs, away) = (home.logs(), home.root.join("away"));
+        let mut journal = Journal::open(&home.outbox()).unwrap();
+        let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
+        std::fs::rename(&logs, &away).unwrap();
+        std::fs::write(&logs, "in the way").unwrap();
+        for id in 1..=3 {
+            courier.release(journal.append(&session(id)).unwrap(), Vec::new());
+        }
+        assert!(!courier.wait_until_delivered(Duration::from_millis(50)));
+        drop((courier, journal));
+
+        std::fs::remove_file(&logs).unwrap();
+        std::fs::rename(&away, &logs).unwrap();
+        let journal = Journal::open(&home.outbox()).unwrap();
+        drop(Courier::start(&home, journal.end().segment, &|_| true).unwrap());
+        assert_eq!(master(&home).len(), 3);
+        assert!((1..=3).all(|id| home.logs().join(format!("log_{id}.json")).exists()));
     }
 
     #[test]
@@ -410,7 +437,7 @@ mod tests {
         for id in 1..=20 {
             courier.release(journal.append(&session(id)).unwrap(), Vec::new());
         }
-        courier.wait_until_delivered();
+        assert!(courier.wait_until_delivered(Duration::from_secs(60)));
         assert_eq!((courier.backlog(), master(&home).len()), (0, 20));
         assert!(master(&home).is_sorted());
         drop(journal);

@@ -22,6 +22,8 @@ pub struct Chain {
     pub max_size: u64,
     /// How long a file that is being written is left alone.
     pub settle: Duration,
+    /// Bytes that must be free on the disk for a file to be admitted.
+    pub min_free: u64,
     /// For each stage, a hash over its settings and those of all before it, in hexadecimal.
     lineage: Vec<String>,
 }
@@ -82,28 +84,18 @@ pub(super) trait Step {
 impl From<Config> for Chain {
     fn from(config: Config) -> Self {
         let Config { settings, decode, decode_hash, stages, .. } = config;
-        Chain::new(decode, decode_hash, stages, settings.spool.max_size.0, settings.spool.settle.0)
-    }
-}
-
-impl Chain {
-    /// Puts a chain together.
-    pub fn new(
-        decode: Decode,
-        decode_hash: [u8; 32],
-        stages: Vec<StageEntry>,
-        max_size: u64,
-        settle: Duration,
-    ) -> Self {
         let mut hash = blake3::Hasher::new();
         hash.update(&decode_hash);
         let lineage = stages
             .iter()
             .map(|entry| hash.update(&entry.settings_hash).finalize().to_hex().as_str()[..32].to_owned())
             .collect();
-        Chain { decode, stages, max_size, settle, lineage }
+        let (max_size, settle) = (settings.spool.max_size.0, settings.spool.settle.0);
+        Chain { decode, stages, max_size, settle, min_free: settings.disk.min_free.0, lineage }
     }
+}
 
+impl Chain {
     /// Takes a session through the stages.
     pub(super) async fn run(
         &self,

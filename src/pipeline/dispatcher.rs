@@ -49,7 +49,6 @@ pub(super) struct Dispatcher {
     pub(super) chain: Arc<ArcSwap<Chain>>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) in_flight: usize,
-    pub(super) min_free: u64,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) once: bool,
 }
@@ -222,7 +221,7 @@ impl Dispatcher {
     /// A pause may be over: tries whether the disk takes a file again.
     fn wake(&self, shift: &mut Shift) {
         let Some(pause) = shift.pause.as_mut().filter(|pause| pause.until <= Instant::now()) else { return };
-        match super::space::probe(&self.home, self.min_free) {
+        match super::space::probe(&self.home, self.chain.load().min_free) {
             Ok(()) => {
                 info!("storage works again; going on");
                 shift.pause = None;
@@ -243,7 +242,7 @@ impl Dispatcher {
         if shift.space_checked.is_some_and(|at| now.duration_since(at) < SPACE_CHECK) {
             return true;
         }
-        match super::space::enough(&self.home, self.min_free) {
+        match super::space::enough(&self.home, self.chain.load().min_free) {
             Ok(()) => {
                 shift.space_checked = Some(now);
                 true

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tracing::error;
+use tracing::{error, warn};
 
 use super::chain::Chain;
 use super::dispatcher::{Dispatcher, Gauges};
@@ -40,8 +41,6 @@ pub struct Parts {
     pub clock: Clock,
     /// Files under way at once.
     pub in_flight: usize,
-    /// Bytes that must be free on the disk.
-    pub min_free: u64,
     /// End when nothing is left to do.
     pub once: bool,
 }
@@ -78,7 +77,7 @@ impl Engine {
     /// # Errors
     /// If what was left cannot be read, or a thread cannot be started.
     pub fn start(parts: Parts, claimed: mpsc::Receiver<Claimed>) -> Result<Self, EngineError> {
-        let Parts { home, state, memory, examples, chain, clock, in_flight, min_free, once } = parts;
+        let Parts { home, state, memory, examples, chain, clock, in_flight, once } = parts;
         let journal = Journal::open(&home.outbox())?;
         let known = state.clone();
         let settled = move |key: &crate::session::SessionKey| matches!(known.learned_by(key), Ok(Some(_)));
@@ -127,16 +126,8 @@ impl Engine {
             stop: stopping.clone(),
         });
         let gauges = Arc::new(Gauges::default());
-        let dispatcher = Dispatcher {
-            home,
-            runner,
-            chain,
-            gauges: gauges.clone(),
-            in_flight,
-            min_free,
-            stop: stopping,
-            once,
-        };
+        let dispatcher =
+            Dispatcher { home, runner, chain, gauges: gauges.clone(), in_flight, stop: stopping, once };
         let dispatcher = tokio::spawn(dispatcher.run(claimed, from_failed, parked));
         Ok(Engine {
             gauges,
@@ -187,8 +178,8 @@ impl Engine {
         });
     }
 
-    /// Waits for what is being written, down to the small files.
-    pub fn finish(self) {
+    /// Waits for what is being written, down to the small files; for those no longer than `patience`.
+    pub fn finish(self, patience: Duration) {
         let Engine { settler, threads, courier, dispatcher, .. } = self;
         drop(dispatcher);
         drop(settler);
@@ -197,7 +188,12 @@ impl Engine {
                 error!(name, "a thread of the pipeline panicked");
             }
         }
-        courier.wait_until_delivered();
+        if !courier.wait_until_delivered(patience) {
+            warn!(
+                commits = courier.backlog(),
+                "session logs and training data that could not be written yet follow at the next start"
+            );
+        }
     }
 }
 
