@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, say};
-use crate::config::{Diagnostics, Loaded, find_config, load};
+use crate::config::{Diagnostics, Loaded, find_config, folders_of, load};
 use crate::daemon::{Services, home_of};
-use crate::spool::Home;
+use crate::spool::{Home, InstanceLock};
 
 /// Finds and reads pipeline.toml, or says what is wrong with it.
 pub(super) fn config(flag: Option<&Path>, services: &Services) -> Result<Loaded, Exit> {
@@ -32,7 +32,31 @@ pub(super) fn path(flag: Option<&Path>) -> Result<PathBuf, Exit> {
 
 /// The folders that pipeline.toml names.
 pub(super) fn home(flag: Option<&Path>) -> Result<Home, Exit> {
-    config(flag, &Services::default()).map(|loaded| home_of(&loaded.config))
+    let path = path(flag)?;
+    let services = Services::default();
+    match load(&path, &|home, dir| services.give(home, dir)) {
+        Ok(loaded) => {
+            show(&loaded.warnings);
+            Ok(home_of(&loaded.config))
+        }
+        Err(diagnostics) => {
+            let home = running_home(&path);
+            match &home {
+                Some(_) => eprintln!(
+                    "warning: {} is wrong, and the daemon goes on with what it was; `atles check` tells more",
+                    path.display()
+                ),
+                None => show(&diagnostics),
+            }
+            home.ok_or(Exit::BadConfig)
+        }
+    }
+}
+
+/// The home of a daemon that runs although its pipeline.toml was edited and is wrong now.
+fn running_home(path: &Path) -> Option<Home> {
+    let home = Home::from(folders_of(path)?);
+    InstanceLock::is_taken(&home).then_some(home)
 }
 
 pub(super) fn show(diagnostics: &Diagnostics) {

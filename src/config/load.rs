@@ -277,6 +277,31 @@ impl Folders {
     }
 }
 
+/// The folders that a pipeline.toml names, whatever else is wrong with it; the default ones where it cannot be read
+/// as TOML at all. `None` if there is no such file.
+pub fn folders_of(path: &Path) -> Option<Folders> {
+    let text = std::fs::read_to_string(path).ok()?;
+    let dir = std::path::absolute(path).ok()?.parent()?.to_path_buf();
+    let table: toml::Table = text.parse().unwrap_or_default();
+    let named = |section: &str, key: &str| {
+        table.get(section).and_then(|section| section.get(key)?.as_str()).map(PathBuf::from)
+    };
+    let mut settings = Settings::default();
+    if let Some(home) = named("home", "path") {
+        settings.home.path = home;
+    }
+    let spool = &mut settings.spool;
+    for (key, folder) in [
+        ("path", &mut spool.path),
+        ("done", &mut spool.done),
+        ("failed", &mut spool.failed),
+        ("work", &mut spool.work),
+    ] {
+        *folder = named("spool", key);
+    }
+    Some(Folders::of(&settings, &dir))
+}
+
 /// Without `.` and `..`, as far as that can be done without looking at the disk.
 fn lexically_normal(path: &Path) -> PathBuf {
     let mut normal = PathBuf::new();

@@ -11,7 +11,7 @@ use tracing::{error, info, warn};
 
 use super::Services;
 use super::services::key_path;
-use crate::config::Config;
+use crate::config::{Config, Folders};
 use crate::memory::{MemoryError, Writer, reader};
 use crate::pipeline::{EngineError, rebuild_state};
 use crate::platform;
@@ -78,13 +78,13 @@ pub struct Booted {
 
 /// The folders that a configuration names.
 pub fn home_of(config: &Config) -> Home {
-    let folders = &config.folders;
-    Home {
-        root: folders.home.clone(),
-        spool: folders.spool.clone(),
-        work: folders.work.clone(),
-        done: folders.done.clone(),
-        failed: folders.failed.clone(),
+    Home::from(config.folders.clone())
+}
+
+impl From<Folders> for Home {
+    fn from(folders: Folders) -> Self {
+        let Folders { home: root, spool, work, done, failed } = folders;
+        Home { root, spool, work, done, failed }
     }
 }
 
