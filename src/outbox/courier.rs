@@ -4,11 +4,11 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
@@ -32,6 +32,7 @@ pub struct Courier {
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// A batch to deliver, and the sessions in it that were not settled after all.
@@ -39,6 +40,7 @@ type Order = (Place, Vec<SessionKey>);
 
 #[derive(Debug, Default)]
 struct Progress {
+    keep: AtomicBool,
     ordered: AtomicU64,
     delivered: Mutex<u64>,
     changed: Condvar,
@@ -54,12 +56,13 @@ impl Courier {
         let mut desk = Desk::open(home)?;
         desk.recover(open_segment, settled)?;
         let progress = Arc::new(Progress::default());
+        let stopping = desk.stopping.clone();
         let (orders, inbox) = channel();
         let told = progress.clone();
         let thread = std::thread::Builder::new()
             .name("courier".into())
             .spawn(move || desk.run(open_segment, &inbox, &told))?;
-        Ok(Courier { orders: Some(orders), thread: Some(thread), progress })
+        Ok(Courier { orders: Some(orders), thread: Some(thread), progress, stopping })
     }
 
     /// Lets a batch be written to its files: its sessions are in the ledger now, but for those in `left_out`.
@@ -68,6 +71,12 @@ impl Courier {
         if let Some(orders) = &self.orders {
             let _ = orders.send((batch, left_out));
         }
+    }
+
+    /// Keeps every piece of the journal until the next start, which works out which of its sessions are settled: a
+    /// write of the ledger failed, and whether it is there only that start can tell.
+    pub fn keep_journal(&self) {
+        self.progress.keep.store(true, Ordering::Release);
     }
 
     /// Batches that are settled but not yet written to their files.
@@ -87,8 +96,10 @@ impl Courier {
     }
 }
 
+/// Delivers what was released, unless it cannot be written: then the journal keeps it for the next start.
 impl Drop for Courier {
     fn drop(&mut self) {
+        self.stopping.store(true, Ordering::Release);
         self.orders = None;
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
@@ -109,6 +120,7 @@ struct Desk {
     logs: PathBuf,
     training: PathBuf,
     master: MasterLog,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -120,6 +132,7 @@ impl Desk {
             master: MasterLog::open(logs.join("master_log.jsonl"))?,
             logs,
             home: home.clone(),
+            stopping: Arc::default(),
         })
     }
 
@@ -130,20 +143,25 @@ impl Desk {
             while let Err(failure) = self.deliver_batch(&mut reader, batch, &left_out) {
                 error!(error = %failure, "cannot write session logs or training data; trying again");
                 reader = None;
-                if matches!(inbox.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
-                    return; // Stopping: the journal keeps them for the next start.
+                let until = Instant::now() + RETRY;
+                while Instant::now() < until {
+                    if self.stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                    std::thread::sleep(RETRY / 40);
                 }
-                std::thread::sleep(RETRY);
             }
             *lock(&progress.delivered) += 1;
             progress.changed.notify_all();
-            if batch.segment > oldest {
+            if batch.segment > oldest && !progress.keep.load(Ordering::Acquire) {
                 self.discard(oldest..batch.segment);
                 oldest = batch.segment;
             }
         }
         // Everything was delivered and nothing is being appended any more.
-        self.discard(oldest..oldest + 1);
+        if !progress.keep.load(Ordering::Acquire) {
+            self.discard(oldest..oldest + 1);
+        }
     }
 
     fn deliver_batch(
@@ -157,7 +175,9 @@ impl Desk {
             Some(reader) => reader,
             None => Reader::open(&self.dir, batch)?,
         };
-        let mut records = at_batch.next()?.unwrap_or_default();
+        let lost =
+            || io::Error::new(io::ErrorKind::InvalidData, "a batch of the journal cannot be read back");
+        let mut records = at_batch.next()?.ok_or_else(lost)?;
         records.retain(|record| !left_out.contains(&record.key));
         self.deliver(&records)?;
         *reader = Some(at_batch);
