@@ -169,7 +169,7 @@ const SHORT_FORMS: [(&str, &str); 20] = [
         concat!(
             r"(?:answer|respond|reply|use|write|give|include|add|explain|show|cite|format|keep|put|end|start|begin|make|provide|",
             r"return|speak|talk|call|address|refer|tell|ask|say|assume|stick|translate|convert|comment|name|wrap|indent|",
-            r"quote|mention|list|suggest|recommend|apologi[sz]e|swear|repeat|avoid|be|send|generate|create|produce|output|",
+            r"quote|mention|list|suggest|recommend|apologi[sz]e|swear|repeat|be|send|generate|create|produce|output|",
             r"summari[sz]e|number|spell|capitali[sz]e|document|annotate|leave|skip|propose|offer|treat|follow|highlight|",
             r"correct|double-check|check|think|state|specify|print|choose|pick|warn|remind|greet|switch|remove|omit|drop|",
             r"interrupt|judge|lecture|hallucinate|invent|make up|guess|sugarcoat|patroni[sz]e|link|prefer|do|round|sign|",
@@ -239,7 +239,7 @@ pub(super) const RULES: &[Rule] = &[
         r"<ive> never (?:really |much |particularly )?(?:liked|enjoyed|loved|cared for|(?:been )(?:much )?(?:into|an? <big>fan of|fond of|keen on)) <o>"),
     rule("dislike", Against, 0.75, Shape::Thing,
         &["fan of", "into ", "interested in", "keen on", "fond of", "crazy about", "big on",
-          "lover of", "comfortable with", "one for "],
+          "lover of", "comfortable with", "one for ", "not a ", "not into", "not really into", "not keen", "not fond"],
         r"(?:<im> <adv>|^<intro>)not <adv>(?:an? <big>(?:fan|lover|friend) of|into|interested in|keen on|fond of|crazy about|big on|comfortable with|one for) <o>"),
     rule("dislike", Against, 0.65, Shape::Thing,
         &["afraid of", "scared of", "terrified of"],
