@@ -94,8 +94,9 @@ fn is_idle(order: &str) -> bool {
     match rest.as_slice() {
         [] => !listed(SELF_CONTAINED, verb) && !verb.ends_with("ing"),
         ["me"] => !listed(TO_ME, verb),
-        [only] => listed("it that this them so again never anything", only),
+        [only] => listed("it that this them so again never anything up", only),
         ["me", "know", ..] | ["sure", ..] | ["me", "when", ..] | ["up", ..] => true,
-        all => all.contains(&"yourself") && verb == "be",
+        // "Never be afraid to ask", "be patient with yourself": advice between people.
+        all => verb == "be" && (all.contains(&"yourself") || all.first() == Some(&"afraid")),
     }
 }

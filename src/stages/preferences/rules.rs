@@ -432,7 +432,7 @@ pub(super) const RULES: &[Rule] = &[
           "be terse", "be plain", "be strict", "be critical", "be playful", "be funny", "be serious",
           "be neutral", "be patient", "be encouraging", "be more", "be less", "be very", "be as",
           "be always", "be to the point", "be straight", "be crisp", "be a bit"],
-        r"<start>be (?:always )?(?P<object>(?:(?:more|less|very|as|a bit more) )?<short>)(?:$|[.,!;)]| (?:and|please|with me|in your|from|when|with)\b)"),
+        r"<start>be (?:always )?(?P<object>(?:(?:more|less|very|as|a bit more) )?<short>)(?:$|[.,!;)]| (?:and|please|with me|in your|from|when)\b)"),
     rule("instruction", For, 0.65, Shape::Fixed,
         &["answers", "replies", "responses", "explanations"],
         r"<i> <adv>(?:only )?(?:want|need|expect) (?:all )?(?:my |your |the )?(?P<object><short> (?:answers|replies|responses|explanations))\b"),
