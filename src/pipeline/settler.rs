@@ -276,6 +276,12 @@ impl Settler {
                     let outcome = one.outcome;
                     one.answer(Reply::Settled(outcome));
                 }
+                Err(error) if one.is_gone(&self.home, &error) => {
+                    warn!(file = one.file.shown(), "a settled file was taken away before it could be moved");
+                    self.moved.push(one.file.name.clone());
+                    let outcome = one.outcome;
+                    one.answer(Reply::Settled(outcome));
+                }
                 Err(error) => {
                     error!(file = one.file.shown(), %error, "a settled file cannot be moved; trying again");
                     // The worker need not wait: the ledger has it.
@@ -322,6 +328,12 @@ impl Settled {
         };
         info!(file = self.file.shown(), outcome = ?self.outcome, to = %to.display(), "settled");
         Ok(())
+    }
+
+    /// Whether a move failed because somebody took the file away, and not because its new folder is missing.
+    fn is_gone(&self, home: &Home, error: &std::io::Error) -> bool {
+        let not_found = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        not_found(error) && platform::lstat(&self.file.path(home)).is_err_and(|error| not_found(&error))
     }
 
     fn answer(self, reply: Reply) {

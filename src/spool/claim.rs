@@ -162,9 +162,12 @@ impl Claimed {
         Ok((bytes, after))
     }
 
-    /// Whether the file was written to since it was read.
+    /// Whether the file was written to, or taken away, since it was read.
     pub fn changed_since(&self, home: &Home, signature: Signature) -> bool {
-        platform::lstat(&self.path(home)).is_ok_and(|now| Signature::of(&now) != signature)
+        match platform::lstat(&self.path(home)) {
+            Ok(now) => Signature::of(&now) != signature,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
     }
 
     /// Moves the file to `done/`, under its own name where that is free.

@@ -2,4 +2,5 @@
 
 mod learn;
 mod spool;
+mod state;
 mod support;

@@ -450,18 +450,20 @@ pub(crate) fn chat(id: &str, texts: &[&str]) -> String {
     .to_string()
 }
 
-/// A question and an answer long enough to make a training example, told apart by a number.
+/// A chat like no other: a question and an answer that make one training example, told apart by a number.
 pub(crate) fn numbered_chat(number: usize) -> String {
-    let words = [
-        "harbour", "lantern", "glacier", "orchard", "violin", "compass", "meadow", "furnace", "canyon",
-        "atlas",
-    ];
-    let word = |n: usize| words[n % words.len()];
-    let (a, b, c) = (word(number), word(number / 10), word(number / 100));
-    let question = format!("How does the {a} of number {number} compare with the {b} beside the {c}?");
-    let answer = format!(
-        "The {a} numbered {number} is older than the {b}, and the {c} stands between them. It was made {number} years \
-         ago by {b} makers, who kept a {c} in each workshop and counted {number} of them."
-    );
+    const WORDS: &str = "harbour lantern glacier orchard violin compass meadow furnace canyon atlas ember willow \
+        granite saddle thimble beacon marble cobalt ferry pepper velvet timber quartz anchor barley copper dune elm \
+        falcon garnet heron island jasmine kettle lagoon mosaic nectar opal pine quiver river sable tundra umbra valley";
+    let words: Vec<&str> = WORDS.split_whitespace().collect();
+    let mut state = number as u64 + 1;
+    let mut word = || {
+        // Knuth's constants; the upper bits are the good ones.
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        words[(state >> 33) as usize % words.len()]
+    };
+    let mut sentence = |length: usize| (0..length).map(|_| word()).collect::<Vec<_>>().join(" ");
+    let question = format!("What becomes of the {}?", sentence(6));
+    let answer = format!("The {} lies beyond the {}, number {number}.", sentence(12), sentence(12));
     chat(&format!("chat-{number}"), &[&question, &answer])
 }
