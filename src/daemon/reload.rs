@@ -14,8 +14,7 @@ pub(super) struct Reload {
     path: PathBuf,
     seen: Option<(SystemTime, u64)>,
     text_hash: [u8; 32],
-    /// As they are in force: of an edited file, those that need no new start.
-    pub(super) settings: Settings,
+    settings: Settings,
     chain: Arc<ArcSwap<Chain>>,
     services: Services,
     /// What is wrong with the file as it is now, if anything.
@@ -35,6 +34,11 @@ impl Reload {
 
     pub(super) fn chain(&self) -> Arc<ArcSwap<Chain>> {
         self.chain.clone()
+    }
+
+    /// The settings in force.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -64,7 +68,7 @@ impl Reload {
 
     fn take_over(&mut self, loaded: Loaded) {
         let Loaded { config, text_hash, .. } = loaded;
-        let (old, new) = (&mut self.settings, &config.settings);
+        let (old, new) = (&self.settings, &config.settings);
         let later = old.home != new.home
             || old.spool != new.spool
             || old.workers != new.workers
@@ -72,9 +76,14 @@ impl Reload {
         if later {
             warn!("[home], [spool], [workers] and [logs] of pipeline.toml take effect at the next start");
         }
-        (old.retention, old.shutdown, old.disk) =
-            (new.retention.clone(), new.shutdown.clone(), new.disk.clone());
-        old.retry = new.retry.clone();
+        let mut config = config;
+        config.settings.spool = old.spool.clone();
+        self.settings = Settings {
+            home: old.home.clone(),
+            workers: old.workers.clone(),
+            logs: old.logs.clone(),
+            ..config.settings.clone()
+        };
         self.stages = names(&config);
         self.text_hash = text_hash;
         self.problem = None;

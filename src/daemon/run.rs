@@ -25,8 +25,6 @@ use crate::state::{State, Totals};
 
 /// How often pipeline.toml is looked at and the statistics are written.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-/// The small files of the last sessions are given so long even where a stop has used up its deadline.
-const LAST_WRITES: Duration = Duration::from_secs(1);
 /// How often old files are looked for, where the user limits their age.
 const SWEEP: Duration = Duration::from_secs(3600);
 
@@ -159,7 +157,7 @@ impl Daemon {
             }
         };
         watch(self.running());
-        self.finish(&ended, stop).await;
+        self.finish(&ended).await;
         ended
     }
 
@@ -172,24 +170,22 @@ impl Daemon {
     }
 
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
-        info!(deadline = %self.reload.settings.shutdown.deadline, "stopping: finishing what is under way");
+        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
         stop.get_or_insert(StopAsked {
-            until: Instant::now() + self.reload.settings.shutdown.deadline.0,
+            until: Instant::now() + self.reload.settings().shutdown.deadline.0,
             late: false,
         });
     }
 
-    async fn finish(self, ended: &Ended, stop: Option<StopAsked>) {
+    async fn finish(self, ended: &Ended) {
         let Daemon { engine, intake, home, mut statistics, .. } = self;
         let totals = engine.totals();
-        let deadline = self.reload.settings.shutdown.deadline.0;
-        let left = stop.map_or(deadline, |stop| stop.until.saturating_duration_since(Instant::now()));
         // Both wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
             drop(intake);
-            engine.finish(left.max(LAST_WRITES));
+            engine.finish();
         });
         if waited.await.is_err() {
             error!("the pipeline did not end cleanly");
@@ -229,7 +225,7 @@ impl Daemon {
     }
 
     fn sweep(&self) {
-        let limits = &self.reload.settings.retention;
+        let limits = &self.reload.settings().retention;
         let days = |limit: Option<Span>| limit.map(|span| span.0);
         let limits =
             Retention { done: days(limits.done), failed: days(limits.failed), logs: days(limits.logs) };

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
@@ -32,6 +32,7 @@ pub struct Courier {
     orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
+    stopping: Arc<AtomicBool>,
 }
 
 /// A batch to deliver, and the sessions in it that were not settled after all.
@@ -39,10 +40,10 @@ type Order = (Place, Vec<SessionKey>);
 
 #[derive(Debug, Default)]
 struct Progress {
+    keep: AtomicBool,
     ordered: AtomicU64,
     delivered: Mutex<u64>,
     changed: Condvar,
-    stopping: AtomicBool,
 }
 
 impl Courier {
@@ -55,12 +56,13 @@ impl Courier {
         let mut desk = Desk::open(home)?;
         desk.recover(open_segment, settled)?;
         let progress = Arc::new(Progress::default());
+        let stopping = desk.stopping.clone();
         let (orders, inbox) = channel();
         let told = progress.clone();
         let thread = std::thread::Builder::new()
             .name("courier".into())
             .spawn(move || desk.run(open_segment, &inbox, &told))?;
-        Ok(Courier { orders: Some(orders), thread: Some(thread), progress })
+        Ok(Courier { orders: Some(orders), thread: Some(thread), progress, stopping })
     }
 
     /// Lets a batch be written to its files: its sessions are in the ledger now, but for those in `left_out`.
@@ -71,34 +73,38 @@ impl Courier {
         }
     }
 
+    /// Keeps every piece of the journal until the next start, which works out which of its sessions are settled: a
+    /// write of the ledger failed, and whether it is there only that start can tell.
+    pub fn keep_journal(&self) {
+        self.progress.keep.store(true, Ordering::Release);
+    }
+
     /// Batches that are settled but not yet written to their files.
     pub fn backlog(&self) -> u64 {
         self.progress.ordered.load(Ordering::Acquire).saturating_sub(*lock(&self.progress.delivered))
     }
 
-    /// Waits until everything released so far is written, but not longer than `patience`; `false` if something is
-    /// left, which the journal keeps for the next start.
-    pub fn wait_until_delivered(&self, patience: Duration) -> bool {
+    /// Waits until everything released so far is written.
+    pub fn wait_until_delivered(&self) {
         let ordered = self.progress.ordered.load(Ordering::Acquire);
         let delivered = lock(&self.progress.delivered);
-        let (delivered, _) = self
+        let _delivered = self
             .progress
             .changed
-            .wait_timeout_while(delivered, patience, |delivered| *delivered < ordered)
+            .wait_while(delivered, |delivered| *delivered < ordered)
             .unwrap_or_else(PoisonError::into_inner);
-        *delivered >= ordered
     }
 }
 
+/// Delivers what was released, unless it cannot be written: then the journal keeps it for the next start.
 impl Drop for Courier {
     fn drop(&mut self) {
-        self.progress.stopping.store(true, Ordering::Release);
+        self.stopping.store(true, Ordering::Release);
         self.orders = None;
-        if let Some(thread) = self.thread.take() {
-            thread.thread().unpark();
-            if thread.join().is_err() {
-                error!("the courier thread panicked");
-            }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            error!("the courier thread panicked");
         }
     }
 }
@@ -114,6 +120,7 @@ struct Desk {
     logs: PathBuf,
     training: PathBuf,
     master: MasterLog,
+    stopping: Arc<AtomicBool>,
 }
 
 impl Desk {
@@ -125,6 +132,7 @@ impl Desk {
             master: MasterLog::open(logs.join("master_log.jsonl"))?,
             logs,
             home: home.clone(),
+            stopping: Arc::default(),
         })
     }
 
@@ -135,20 +143,25 @@ impl Desk {
             while let Err(failure) = self.deliver_batch(&mut reader, batch, &left_out) {
                 error!(error = %failure, "cannot write session logs or training data; trying again");
                 reader = None;
-                if progress.stopping.load(Ordering::Acquire) {
-                    return; // The journal keeps them for the next start.
+                let until = Instant::now() + RETRY;
+                while Instant::now() < until {
+                    if self.stopping.load(Ordering::Acquire) {
+                        return;
+                    }
+                    std::thread::sleep(RETRY / 40);
                 }
-                std::thread::park_timeout(RETRY);
             }
             *lock(&progress.delivered) += 1;
             progress.changed.notify_all();
-            if batch.segment > oldest {
+            if batch.segment > oldest && !progress.keep.load(Ordering::Acquire) {
                 self.discard(oldest..batch.segment);
                 oldest = batch.segment;
             }
         }
         // Everything was delivered and nothing is being appended any more.
-        self.discard(oldest..oldest + 1);
+        if !progress.keep.load(Ordering::Acquire) {
+            self.discard(oldest..oldest + 1);
+        }
     }
 
     fn deliver_batch(
@@ -162,7 +175,9 @@ impl Desk {
             Some(reader) => reader,
             None => Reader::open(&self.dir, batch)?,
         };
-        let mut records = at_batch.next()?.unwrap_or_default();
+        let lost =
+            || io::Error::new(io::ErrorKind::InvalidData, "a batch of the journal cannot be read back");
+        let mut records = at_batch.next()?.ok_or_else(lost)?;
         records.retain(|record| !left_out.contains(&record.key));
         self.deliver(&records)?;
         *reader = Some(at_batch);
@@ -401,7 +416,7 @@ mod tests {
                 let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
                 courier.release(first, vec![SessionKey([1; 32])]);
                 courier.release(journal.append(&[record("2.json")]).unwrap(), Vec::new());
-                assert!(courier.wait_until_delivered(Duration::from_secs(60)));
+                courier.wait_until_delivered();
             }
             assert_eq!(logs(&home), [false, true], "crash: {crash}");
         }
@@ -418,7 +433,6 @@ mod tests {
         for id in 1..=3 {
             courier.release(journal.append(&session(id)).unwrap(), Vec::new());
         }
-        assert!(!courier.wait_until_delivered(Duration::from_millis(50)));
         drop((courier, journal));
 
         std::fs::remove_file(&logs).unwrap();
@@ -437,7 +451,7 @@ mod tests {
         for id in 1..=20 {
             courier.release(journal.append(&session(id)).unwrap(), Vec::new());
         }
-        assert!(courier.wait_until_delivered(Duration::from_secs(60)));
+        courier.wait_until_delivered();
         assert_eq!((courier.backlog(), master(&home).len()), (0, 20));
         assert!(master(&home).is_sorted());
         drop(journal);

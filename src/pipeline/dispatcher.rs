@@ -96,6 +96,7 @@ struct Shift {
     retries_first: bool,
     open: bool,
     space_checked: Option<Instant>,
+    broken: Option<String>,
 }
 
 impl Dispatcher {
@@ -115,10 +116,14 @@ impl Dispatcher {
             retries_first: true,
             open: true,
             space_checked: None,
+            broken: None,
         };
         loop {
             self.admit(&mut shift, &mut claimed);
             self.report(&shift);
+            if let Some(reason) = shift.broken {
+                return Err(reason);
+            }
             let stopping = *self.stop.borrow() > Stop::No;
             let idle = shift.tasks.is_empty();
             if idle && (stopping || (self.once && !shift.open && shift.parked.len() + shift.held.len() == 0))
@@ -196,7 +201,13 @@ impl Dispatcher {
                 shift.held.push_back(file);
                 self.pause(shift, reason);
             }
-            Fate::Released | Fate::Gone => {}
+            Fate::Gone => {}
+            Fate::Released => {
+                if *self.stop.borrow() == Stop::No {
+                    // Nobody asked for a stop: the recorder or the settler is gone, and nothing would ever settle.
+                    shift.broken = Some("a thread of the pipeline has ended; daemon.log says why".into());
+                }
+            }
         }
     }
 

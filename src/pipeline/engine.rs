@@ -4,12 +4,11 @@ use std::io;
 use std::sync::mpsc::channel;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use thiserror::Error;
 use tokio::sync::{mpsc, watch};
-use tracing::{error, warn};
+use tracing::error;
 
 use super::chain::Chain;
 use super::dispatcher::{Dispatcher, Gauges};
@@ -101,6 +100,7 @@ impl Engine {
             totals: totals.clone(),
             moved,
             unmoved: Vec::new(),
+            totals_unsure: false,
         };
         let recorder = Recorder {
             home: home.clone(),
@@ -124,6 +124,7 @@ impl Engine {
             recorder: to_recorder,
             settler: to_settler.clone(),
             stop: stopping.clone(),
+            room: tokio::sync::Semaphore::new(super::runner::ROOM_KIB as usize),
         });
         let gauges = Arc::new(Gauges::default());
         let dispatcher =
@@ -178,8 +179,8 @@ impl Engine {
         });
     }
 
-    /// Waits for what is being written, down to the small files; for those no longer than `patience`.
-    pub fn finish(self, patience: Duration) {
+    /// Waits for what is being written, down to the small files.
+    pub fn finish(self) {
         let Engine { settler, threads, courier, dispatcher, .. } = self;
         drop(dispatcher);
         drop(settler);
@@ -188,12 +189,8 @@ impl Engine {
                 error!(name, "a thread of the pipeline panicked");
             }
         }
-        if !courier.wait_until_delivered(patience) {
-            warn!(
-                commits = courier.backlog(),
-                "session logs and training data that could not be written yet follow at the next start"
-            );
-        }
+        // The settler has let go of it, so this ends the courier: it delivers what was released and stops.
+        drop(courier);
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct Settler {
     pub(super) moved: Vec<OsString>,
     /// Files that are settled but could not be moved.
     pub(super) unmoved: Vec<Settled>,
+    /// The last write of the store failed.
+    pub(super) totals_unsure: bool,
 }
 
 /// A file in the ledger, and where it belongs.
@@ -98,6 +100,13 @@ impl Settler {
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         let mut group = Group::default();
+        if self.totals_unsure
+            && let Ok(totals) = self.state.totals()
+        {
+            // A write that failed may yet have reached the disk.
+            *self.shared_totals() = totals;
+            self.totals_unsure = false;
+        }
         let mut totals = *self.shared_totals();
         // First, so that a file of the same name that came since keeps its own record.
         let moved = std::mem::take(&mut self.moved);
@@ -137,7 +146,9 @@ impl Settler {
             }
             Err(problem) => {
                 error!(error = %problem, "the state store cannot be written");
+                self.courier.keep_journal();
                 self.moved = moved;
+                self.totals_unsure = true;
                 for settled in group.settled {
                     settled.answer(Reply::Stalled(problem.to_string()));
                 }

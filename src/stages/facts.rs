@@ -177,7 +177,7 @@ impl Facts {
                     let (Some(quote), Some(value)) = (text.get(quoted.clone()), text.get(written)) else {
                         continue;
                     };
-                    if !earnest(&said[..start], &said[read.span.end..]) {
+                    if !earnest(said, start..read.span.end.max(start)) {
                         continue;
                     }
                     let fact = Fact {

@@ -20,7 +20,7 @@ use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, Stage
 use crate::session::{Envelope, Polarity, Preference, Quote, Role, Session};
 use crate::text::prose::{normal, sentences};
 use crate::text::trigger::{Gate, Hits, Triggers};
-use crate::text::voice::{Sentence, earnest, staged_from, stated};
+use crate::text::voice::{Sentence, earnest, ordered, staged_from, stated};
 
 /// Finds what the user states to like, dislike or want of the assistant, in the user's own words: not in code,
 /// quotes, pastes, questions, conditions, reported speech or role-play.
@@ -327,7 +327,10 @@ impl Preferences {
         }
         let strength =
             |statement: &Statement| statement.about.iter().map(|about| about.2).fold(0.0, f64::max);
-        all.sort_by(|(_, a), (_, b)| strength(b).total_cmp(&strength(a)));
+        // Of two that are equally sure, the one that says more.
+        all.sort_by(|(_, a), (_, b)| {
+            strength(b).total_cmp(&strength(a)).then(b.about.len().cmp(&a.about.len()))
+        });
         let mut kept: Vec<(&'static Rule, Statement)> = Vec::new();
         for (rule, statement) in all {
             let span = &statement.span;
@@ -360,9 +363,9 @@ impl Preferences {
             let statement = self.objects.read(rule, &captures, text, &capital, specified);
             let end = statement.as_ref().map_or(0, |statement| statement.span.end).max(whole.start() + 1);
             from = (end..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
-            if let Some(statement) = statement
-                && earnest(&text[..statement.span.start], &text[statement.span.end..])
-            {
+            let Some(statement) = statement else { continue };
+            let meant = if rule.is_order() { ordered } else { earnest };
+            if meant(text, statement.span.clone()) {
                 all.push((rule, statement));
             }
         }

@@ -22,7 +22,7 @@ impl ObjectReader {
         let negated = found.name("neg").is_some() || ever == Some("never");
         let polarity = if negated { Against } else { rule.polarity };
         let named = lean(order);
-        if named.is_empty() || is_idle(order) {
+        if named.is_empty() || (is_idle(order) && !rule.pattern.contains("<manner>")) {
             return None;
         }
         let explicit = self.lasting.is_match(sentence);
@@ -79,51 +79,24 @@ impl ObjectReader {
     }
 }
 
+/// Orders that say enough in one word.
+const SELF_CONTAINED: &str =
+    "guess lecture hallucinate swear lie ask judge interrupt sugarcoat apologise apologize";
+
+/// Verbs that say enough with "me".
+const TO_ME: &str = "lecture judge interrupt patronise patronize flatter quiz";
+
 /// Whether an order says nothing that could last.
 fn is_idle(order: &str) -> bool {
     let mut all = order.split_whitespace();
     let verb = all.next().unwrap_or_default();
     let rest: Vec<&str> = all.collect();
-    let idle_verb = matches!(
-        verb,
-        "let"
-            | "do"
-            | "be"
-            | "tell"
-            | "say"
-            | "give"
-            | "make"
-            | "keep"
-            | "show"
-            | "use"
-            | "think"
-            | "leave"
-            | "drop"
-            | "break"
-            | "check"
-            | "put"
-    );
     match rest.as_slice() {
-        [] => {
-            !matches!(
-                verb,
-                "guess"
-                    | "lecture"
-                    | "hallucinate"
-                    | "swear"
-                    | "lie"
-                    | "ask"
-                    | "judge"
-                    | "pretend"
-                    | "interrupt"
-                    | "sugarcoat"
-            ) && (idle_verb || !verb.starts_with("apologi"))
-                && !verb.ends_with("ing")
-        }
-        [only] => {
-            matches!(*only, "it" | "that" | "this" | "them" | "so" | "again" | "me" | "never" | "anything")
-        }
+        [] => !listed(SELF_CONTAINED, verb) && !verb.ends_with("ing"),
+        ["me"] => !listed(TO_ME, verb),
+        [only] => listed("it that this them so again never anything up", only),
         ["me", "know", ..] | ["sure", ..] | ["me", "when", ..] | ["up", ..] => true,
-        all => all.contains(&"yourself") && verb == "be",
+        // "Never be afraid to ask", "be patient with yourself": advice between people.
+        all => verb == "be" && (all.contains(&"yourself") || all.first() == Some(&"afraid")),
     }
 }

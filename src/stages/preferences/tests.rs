@@ -94,7 +94,7 @@ type Told = (&'static str, Polarity, &'static str);
 #[test]
 fn objects_are_normalised_and_lists_taken_apart() {
     use Polarity::{Against, For};
-    let cases: [(&str, &[Told]); 12] = [
+    let cases: [(&str, &[Told]); 13] = [
         ("I hate the smell of fish because it lingers.", &[("dislike", Against, "smell of fish")]),
         (
             "I'm allergic to nuts, soy and cats.",
@@ -113,6 +113,7 @@ fn objects_are_normalised_and_lists_taken_apart() {
         ("my favourite editor is helix, fwiw", &[("favourite", For, "helix")]),
         ("I hate it when people chew loudly", &[("dislike", Against, "people chew loudly")]),
         ("I love it. I hate that. I prefer this one.", &[]),
+        ("Never give up! Never be afraid to seek help, and be patient with yourself.", &[]),
     ];
     for (text, expected) in cases {
         let expected: Vec<_> = expected
