@@ -16,6 +16,7 @@ mod contain;
 mod dispatcher;
 mod engine;
 mod given;
+mod known_stems;
 mod original;
 pub mod patch;
 mod recorder;

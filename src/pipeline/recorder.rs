@@ -267,7 +267,7 @@ impl Stems {
 
 /// An id as a plain piece of a file name, and whether it is still the same. It comes from outside, so nothing in it
 /// may name a folder or hide the file, and it is cut to 80 bytes.
-fn plain(id: &str) -> (String, bool) {
+pub(super) fn plain(id: &str) -> (String, bool) {
     let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
     let mut name: String = id.chars().take(80).map(|c| if safe(c) { c } else { '_' }).collect();
     if name.starts_with(['.', '-']) {

@@ -1,5 +1,6 @@
 //! What a start makes of what the last run left.
 
+use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -9,8 +10,9 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::dispatcher::Parked;
+use super::known_stems::{self, KnownStems};
 use super::settler::finish_move;
-use super::standing::Opening;
+use super::standing::{Opening, give_own_id};
 use crate::platform::Clock;
 use crate::session::{Envelope, FileFacts, SessionKey};
 use crate::spool::{Claimed, Home};
@@ -85,6 +87,8 @@ pub fn rebuild_state(
     mut progress: impl FnMut(u64),
 ) -> Result<u64, StateError> {
     let mut totals = state.totals()?;
+    let stems = KnownStems::read(home)?;
+    let mut entered = HashSet::new();
     for (dir, failed) in [(&home.done, false), (&home.failed, true)] {
         let mut names = names_in(dir)?;
         names.retain(|name| {
@@ -95,7 +99,7 @@ pub fn rebuild_state(
             let mut batch = StateBatch::default();
             let mut entry = LedgerEntry {
                 file: crate::spool::shown(&name),
-                outcome: if failed { Outcome::Failed } else { Outcome::Duplicate },
+                outcome: if failed { Outcome::Failed } else { Outcome::Filtered },
                 at: 0,
                 note: "entered again from the folders".into(),
                 sessions: Vec::new(),
@@ -104,8 +108,18 @@ pub fn rebuild_state(
             if failed {
                 totals.failed += 1;
             } else {
-                for envelope in decoded(&dir.join(&name), decode) {
+                for mut envelope in decoded(&dir.join(&name), decode) {
                     if !remembered(&envelope.key) {
+                        let opening = Opening::of(&envelope);
+                        give_own_id(&mut envelope, opening);
+                    }
+                    if !remembered(&envelope.key) {
+                        continue;
+                    }
+                    if !entered.insert(envelope.key) {
+                        if entry.outcome == Outcome::Filtered {
+                            entry.outcome = Outcome::Duplicate;
+                        }
                         continue;
                     }
                     entry.outcome = Outcome::Learned;
@@ -113,11 +127,14 @@ pub fn rebuild_state(
                     entry.sessions.push(envelope.key.to_string());
                     totals.sessions += 1;
                     totals.messages += envelope.session.messages.len() as u64;
-                    batch.put_learned(&envelope.identity, &learned(&envelope, &entry.file, totals.entries));
+                    let record = learned(home, &envelope, &stems, &entry.file, totals.entries);
+                    totals.examples += record.examples as u64;
+                    batch.put_learned(&envelope.identity, &record);
                 }
                 match entry.outcome {
                     Outcome::Learned => totals.files_learned += 1,
-                    _ => totals.duplicates += 1,
+                    Outcome::Duplicate => totals.duplicates += 1,
+                    _ => totals.filtered += 1,
                 }
             }
             batch.put_entry(totals.entries, &entry);
@@ -137,16 +154,18 @@ fn decoded(path: &Path, decode: &Decode) -> Vec<Envelope> {
     sessions.into_iter().map(|session| Envelope::new(session, FileFacts::default())).collect()
 }
 
-fn learned(envelope: &Envelope, file: &str, entry: u64) -> LearnedRecord {
+fn learned(home: &Home, envelope: &Envelope, stems: &KnownStems, file: &str, entry: u64) -> LearnedRecord {
     let opening = Opening::of(envelope);
+    let stem =
+        stems.of(envelope).unwrap_or_else(|| format!("rebuilt-{}", &envelope.identity.to_string()[..16]));
     LearnedRecord {
         key: envelope.key.to_string(),
         file: file.to_owned(),
         messages: opening.messages,
-        examples: 0,
+        examples: known_stems::examples(home, &stem),
         first: opening.first,
         all: opening.all,
-        stem: format!("rebuilt-{}", &envelope.identity.to_string()[..16]),
+        stem,
         entry,
     }
 }

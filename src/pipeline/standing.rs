@@ -50,12 +50,16 @@ pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, 
         if learned.first == opening_of_new.first || learned.messages == 0 {
             return Ok(compare(envelope, learned, opening_of_new));
         }
-        envelope.session.session_id =
-            format!("{}~{:08x}", envelope.session.session_id, opening_of_new.first >> 32);
-        envelope.key = SessionKey::of(&envelope.session);
-        envelope.identity = Identity::of(&envelope.session);
+        give_own_id(envelope, opening_of_new);
     }
     Ok(Standing::New)
+}
+
+/// Gives a chat that reuses the id of another one an id of its own.
+pub(super) fn give_own_id(envelope: &mut Envelope, opening: Opening) {
+    envelope.session.session_id = format!("{}~{:08x}", envelope.session.session_id, opening.first >> 32);
+    envelope.key = SessionKey::of(&envelope.session);
+    envelope.identity = Identity::of(&envelope.session);
 }
 
 fn compare(envelope: &Envelope, learned: LearnedRecord, new: Opening) -> Standing {
