@@ -332,7 +332,7 @@ impl Settled {
             (Some(sidecar), true) => self.file.move_to_failed(home, sidecar)?,
             _ => self.file.move_to_done(home)?,
         };
-        info!(file = self.file.shown(), outcome = ?self.outcome, to = %to.display(), "settled");
+        info!(file = self.file.shown(), outcome = ?self.outcome, to = crate::spool::shown(to.as_os_str()), "settled");
         Ok(())
     }
 
