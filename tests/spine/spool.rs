@@ -281,52 +281,74 @@ fn what_is_no_regular_file_is_refused_without_being_opened() {
     });
 }
 
-#[test]
-fn odd_names_are_taken_and_nothing_is_lost_of_them() {
-    let home = Home::new();
-    let daemon = home.start();
-    let not_utf8 = OsString::from_vec(b"caf\xe9-\xff\xfe.json".to_vec());
-    let longest = format!("{}.json", "x".repeat(250));
-    let longest_wide = format!("{}x.json", "ä".repeat(124));
-    let names: Vec<OsString> = vec![
-        not_utf8.clone(),
-        longest.clone().into(),
-        longest_wide.clone().into(),
+/// Names that apps and people come up with; the longest have to be cut where a sidecar's name needs room.
+fn odd_names() -> Vec<OsString> {
+    vec![
+        OsString::from_vec(b"caf\xe9-\xff\xfe.json".to_vec()),
+        format!("{}.json", "x".repeat(250)).into(),
+        format!("{}x.json", "ä".repeat(124)).into(),
         "new\nline.json".into(),
         "-rf.json".into(),
         "$(touch pwned).json".into(),
         "a b\t'c\".json".into(),
-    ];
-    for (number, name) in names.iter().enumerate() {
-        home.drop_file(name, numbered_chat(number));
+    ]
+}
+
+#[test]
+fn odd_names_are_taken_and_nothing_is_lost_of_them() {
+    let home = Home::new();
+    let daemon = home.start();
+    let mut contents = Vec::new();
+    for (number, name) in odd_names().iter().enumerate() {
+        contents.push(numbered_chat(number));
+        home.drop_file(name, &contents[number]);
     }
-    for name in &names {
-        wait_until("it is in done/", || home.path("done").join(name).exists());
+    wait_until("all are in done/", || home.done().len() == contents.len());
+    daemon.stop();
+    let mut done: Vec<String> = crate::support::files_below(&home.path("done"))
+        .iter()
+        .map(|path| fs::read_to_string(path).unwrap())
+        .collect();
+    done.sort();
+    contents.sort();
+    assert_eq!(done, contents);
+    for name in odd_names().iter().filter(|name| name.len() < 200) {
+        assert!(home.path("done").join(name).exists(), "{name:?} keeps its name");
     }
-    // And as dead letters: the sidecar's name needs room.
+    assert_eq!(home.count("SELECT count(*) FROM sessions"), contents.len() as i64);
+    assert!(!home.folder().join("pwned").exists());
+    for line in home.words().lines().filter(|line| !line.starts_with("learning")) {
+        assert!(line.starts_with("20"), "a name that makes up a line of the log: {line}");
+    }
+}
+
+#[test]
+fn dead_letters_of_odd_names_have_their_sidecars_and_can_be_put_back() {
+    let home = Home::new();
+    let daemon = home.start();
+    let names = odd_names();
     for name in &names {
         home.drop_file(name, "{ not json");
     }
     wait_until("all are in failed/", || home.failed().len() == names.len());
     let list = home.atles(&["failed", "list", "--json"]).expect(0).json();
-    assert_eq!(list.as_array().unwrap().len(), names.len());
-    for letter in list.as_array().unwrap() {
+    let list = list.as_array().unwrap();
+    assert_eq!(list.len(), names.len());
+    for letter in list {
         assert_eq!(letter["kind"], "syntax", "each has its sidecar: {letter}");
     }
-    let odd =
-        list.as_array().unwrap().iter().find(|letter| !letter["name_bytes"].is_null()).expect("the odd name");
+    let odd = list.iter().find(|letter| !letter["name_bytes"].is_null()).expect("the one that is not UTF-8");
     assert_eq!(odd["name_bytes"], "636166e92dfffe2e6a736f6e");
     // The program takes the odd name as an argument.
+    fs::write(home.path("failed").join(&names[0]), chat("mended", &TEA)).unwrap();
     let mut retry = home.command();
-    retry.args(["failed", "retry"]).arg(Path::new(&not_utf8));
-    crate::support::said(&mut retry).expect(0);
-    wait_until("it failed again", || {
-        home.path("failed").join(&not_utf8).exists() && home.names("work").is_empty()
+    crate::support::said(retry.args(["failed", "retry"]).arg(Path::new(&names[0]))).expect(0);
+    wait_until("it is in done/", || home.path("done").join(&names[0]).exists());
+    home.atles(&["failed", "retry", "--all"]).expect(0);
+    wait_until("the others failed again", || {
+        home.failed().len() == names.len() - 1 && home.names("work").is_empty()
     });
-    assert!(!home.folder().join("pwned").exists());
     daemon.stop();
-    assert_eq!(home.done().len(), names.len());
-    assert_eq!(home.count("SELECT count(*) FROM sessions"), names.len() as i64);
 }
 
 #[test]

@@ -210,6 +210,39 @@ fn a_damaged_state_store_is_set_aside_and_made_anew_and_no_chat_is_learned_twice
 }
 
 #[test]
+fn a_state_store_that_is_gone_is_made_anew_and_a_revision_still_finds_its_files() {
+    let home = Home::new();
+    home.drop_file("tea.json", chat("tea", &TEA));
+    home.once(0);
+    home.drop_file(
+        "reused.json",
+        chat("tea", &["Where is Ljubljana?", "It is the capital of Slovenia, in the middle of it."]),
+    );
+    home.drop_file("copy.json", chat("tea", &TEA));
+    home.once(0);
+    let logs = || home.session_logs().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+    let before = (home.names("training_data"), logs());
+    fs::remove_dir_all(home.path("state/sled")).unwrap();
+    let daemon = home.start();
+    let totals = home.status()["totals"].clone();
+    assert_eq!(
+        (&totals["sessions"], &totals["messages"], &totals["duplicates"]),
+        (&json!(2), &json!(4), &json!(1))
+    );
+    assert_eq!((&totals["examples"], &totals["filtered"]), (&json!(2), &json!(0)), "{totals}");
+    daemon.stop();
+    let more = ["And for the evening?", "Rooibos: it has no caffeine at all, and tastes sweet by itself."];
+    home.drop_file("tea.json", chat("tea", &[TEA[0], TEA[1], more[0], more[1]]));
+    home.once(0);
+    assert_eq!(
+        (home.count("SELECT count(*) FROM sessions"), home.count("SELECT count(*) FROM messages")),
+        (2, 6)
+    );
+    assert_eq!((home.names("training_data"), logs()), before);
+    assert_eq!(home.examples().len(), 3);
+}
+
+#[test]
 fn a_damaged_memory_is_set_aside_said_out_loud_and_can_be_learned_again() {
     let home = Home::new();
     for number in 0..5 {
