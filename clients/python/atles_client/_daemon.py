@@ -21,7 +21,7 @@ def binary() -> Optional[str]:
     """The ``atles`` command: ``$ATLES_BIN``, else on the path, else where cargo and pip put programs."""
     named = os.environ.get("ATLES_BIN", "")
     if named:
-        return named
+        return shutil.which(named)
     found = shutil.which("atles")
     if found:
         return found

@@ -52,7 +52,7 @@ class HomeCase(unittest.TestCase):
             os.environ.pop(name, None)
         os.environ.update(HOME=str(self.root / "user"), ATLES_CONFIG=str(self.config), TMPDIR=str(self.root / "tmp"))
         (self.root / "tmp").mkdir()
-        tempfile.tempdir = None
+        tempfile.tempdir = str(self.root / "tmp")
 
     def _restore(self) -> None:
         os.environ.clear()
