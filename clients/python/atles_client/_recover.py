@@ -72,7 +72,7 @@ def _adopt_one(path: Path, spool: Path, silent_for: float) -> int:
     fd = os.open(path, _READ_FLAGS)
     with os.fdopen(fd, "rb") as file:
         status = os.fstat(file.fileno())
-        if time.time() - status.st_mtime < silent_for:
+        if silent_for > 0 and time.time() - status.st_mtime < silent_for:
             return 0
         content = file.read()
         lines = whole_lines(content)

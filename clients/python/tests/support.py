@@ -16,6 +16,8 @@ import unittest
 from pathlib import Path
 from typing import Any, Dict, Iterator, List
 
+from atles_client._tracker import _end_all
+
 PYTHON = Path(__file__).resolve().parent.parent
 BINARY = os.environ.get("ATLES_BIN", "")
 PIPELINE = """version = 1
@@ -53,6 +55,8 @@ class HomeCase(unittest.TestCase):
         os.environ.update(HOME=str(self.root / "user"), ATLES_CONFIG=str(self.config), TMPDIR=str(self.root / "tmp"))
         (self.root / "tmp").mkdir()
         tempfile.tempdir = str(self.root / "tmp")
+        # Before the folder goes: a session that is still open would be published at exit.
+        self.addCleanup(_end_all)
 
     def _restore(self) -> None:
         os.environ.clear()
@@ -103,6 +107,19 @@ class HomeCase(unittest.TestCase):
         """The sessions in memory.db and how many messages each has."""
         with contextlib.closing(sqlite3.connect(str(self.home / "memory.db"))) as database:
             return dict(database.execute("SELECT session_id, message_count FROM session_memories"))
+
+
+def wait_for_end(pid: int) -> None:
+    """Waits until a process that is no child of ours has ended."""
+
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+            return False
+        except ProcessLookupError:
+            return True
+
+    wait_for(gone)
 
 
 def _reap(child: "subprocess.Popen[bytes]") -> None:

@@ -10,7 +10,7 @@ import unittest
 
 from atles_client import Conversations, SessionTracker, get_daemon_status, recall, start_daemon
 
-from .support import BINARY, HomeCase, needs_daemon, wait_for
+from .support import BINARY, HomeCase, needs_daemon, wait_for, wait_for_end
 
 
 @needs_daemon
@@ -54,7 +54,7 @@ trackers[0].log_message("user", "I prefer tea.")
         pid = get_daemon_status().get("pid")
         if pid:
             os.kill(pid, signal.SIGTERM)
-            wait_for(lambda: not get_daemon_status()["running"])
+            wait_for_end(pid)
 
     def test_without_the_command_or_a_configuration_nothing_is_started(self):
         os.environ["ATLES_BIN"] = str(self.root / "gone")

@@ -63,7 +63,7 @@ function adopt(folder: string, spool: string, silentFor: number): number {
 }
 
 function adoptOne(file: string, spool: string, silentFor: number): number {
-  if (Date.now() - fs.lstatSync(file).mtimeMs < silentFor) return 0;
+  if (silentFor > 0 && Date.now() - fs.lstatSync(file).mtimeMs < silentFor) return 0;
   const text = fs.readFileSync(file, "utf8");
   const [first, ...rest] = text.split("\n").slice(0, -1);
   if (!first) return 0;

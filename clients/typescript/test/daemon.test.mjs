@@ -9,7 +9,7 @@ import { BINARY, makeHome, needsDaemon, waitFor } from "./support.mjs";
 test("a session is done a moment after its end, and live files are left alone", needsDaemon, async (t) => {
   const home = makeHome(t);
   assert.deepEqual(await getDaemonStatus(), { running: false });
-  const stop = await home.daemon(t);
+  const stop = await home.daemon();
   const status = await getDaemonStatus();
   assert.deepEqual([status.running, status.home], [true, home.home]);
   const trackers = [1, 2, 3].map((n) => {
@@ -35,10 +35,11 @@ test("a tracker starts one daemon that outlives the app", needsDaemon, async (t)
     tracker.startSession("started");
     tracker.logMessage("user", "I prefer tea.");`).run();
   assert.deepEqual([ran.status, ran.stdout, ran.stderr], [0, "", ""]);
-  t.after(async () => {
+  home.after(async () => {
     const { pid } = await getDaemonStatus();
-    if (pid) process.kill(pid, "SIGTERM");
-    await waitFor(async () => !(await getDaemonStatus()).running);
+    if (!pid) return;
+    process.kill(pid, "SIGTERM");
+    await waitFor(() => !isRunning(pid));
   });
   await waitFor(async () => (await getDaemonStatus()).running);
   await waitFor(() => home.learned().started === 1);
@@ -72,3 +73,11 @@ test("recall asks the command, reads its hits, and never throws", async (t) => {
   process.env.ATLES_BIN = path.join(home.root, "gone");
   assert.deepEqual(await recall("tea"), []);
 });
+
+function isRunning(pid) {
+  try {
+    return process.kill(pid, 0);
+  } catch {
+    return false;
+  }
+}

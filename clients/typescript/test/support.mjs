@@ -33,11 +33,18 @@ export function makeHome(t) {
   fs.writeFileSync(config, PIPELINE);
   for (const name of ["ATLES_SPOOL", "XDG_STATE_HOME", "XDG_CONFIG_HOME"]) delete process.env[name];
   Object.assign(process.env, { HOME: path.join(root, "user"), ATLES_CONFIG: config, TMPDIR: path.join(root, "tmp") });
-  t.after(() => {
-    for (const name of Object.keys(process.env)) if (!(name in environ)) delete process.env[name];
-    Object.assign(process.env, environ);
-    fs.rmSync(root, { recursive: true, force: true });
+  // What is set up last is cleaned up first.
+  const cleanups = [
+    () => {
+      for (const name of Object.keys(process.env)) if (!(name in environ)) delete process.env[name];
+      Object.assign(process.env, environ);
+      fs.rmSync(root, { recursive: true, force: true });
+    },
+  ];
+  t.after(async () => {
+    for (const cleanup of cleanups.reverse()) await cleanup();
   });
+  const after = (cleanup) => cleanups.push(cleanup);
 
   const names = (folder, pattern) =>
     fs.existsSync(folder) ? fs.readdirSync(folder).filter((name) => pattern.test(name)).sort() : [];
@@ -46,6 +53,7 @@ export function makeHome(t) {
     home,
     spool,
     config,
+    after,
     files: () => fs.readdirSync(spool),
     published: (folder = spool) =>
       names(folder, /^completed_.*\.json$/).map((name) => JSON.parse(fs.readFileSync(path.join(folder, name), "utf8"))),
@@ -66,10 +74,10 @@ export function makeHome(t) {
           .map((log) => [log.session_id, log.messages_count]),
       );
     },
-    async daemon(t) {
+    async daemon() {
       const child = spawn(BINARY, ["--config", config, "run"], { stdio: "ignore" });
       const stop = () => new Promise((done) => (child.once("exit", done), child.kill("SIGTERM")));
-      t.after(() => child.exitCode ?? stop());
+      after(() => child.exitCode ?? stop());
       await waitFor(() => fs.existsSync(path.join(home, "control.sock")));
       return stop;
     },
