@@ -146,9 +146,12 @@ pub(super) fn jwt(text: &str, anchor: Range<usize>) -> Option<Found> {
 
 /// The password in `scheme://user:password@host`.
 pub(super) fn url_password(text: &str, anchor: Range<usize>) -> Option<Found> {
-    let rest = text.get(anchor.end..)?;
-    let rest = first_bytes(rest, 512);
-    let stop = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | '|');
+    let rest = first_bytes(text.get(anchor.end..)?, 512);
+    // Most URLs end here.
+    let rest = rest.get(..memchr::memrchr(b'@', rest.as_bytes())? + 1)?;
+    let stop = |c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | '|' | '”' | '’' | '»')
+    };
     let url = rest.split(stop).next()?;
     let authority = url.split(['/', '?', '#']).next()?;
     let scheme = text.get(..anchor.start)?;
@@ -174,11 +177,15 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
     const SCHEMES: [&str; 8] = ["basic", "bearer", "token", "apikey", "api-key", "key", "digest", "bot"];
     let header = !text.get(anchor.clone())?.ends_with(' ');
     let mut at = anchor.end;
+    let mut schemed = false;
     if header {
         let line = line_from(text, at, 48);
         let operator = line.get(blanks_and_quotes(line)..)?.trim_start_matches([']', ')', ' ']);
         let value = operator.strip_prefix(":=").or_else(|| operator.strip_prefix("=>"));
-        let value = value.or_else(|| operator.strip_prefix([':', '=', ',']))?.trim_start();
+        // `("Authorization", "Basic …")`, but not the next of some names.
+        let named = line.starts_with(['"', '\'']);
+        let value = value.or_else(|| operator.strip_prefix([':', '=']));
+        let value = value.or_else(|| operator.strip_prefix(',').filter(|_| named))?.trim_start();
         // Python writes `f"Bearer …"`.
         let quoted = value.strip_prefix(['f', 'b', 'r']).filter(|rest| rest.starts_with(['"', '\'']));
         let value = quoted.unwrap_or(value);
@@ -186,6 +193,7 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
         let word = text.get(at..)?.split([' ', '\t']).next()?;
         if SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
             at += word.len();
+            schemed = true;
         }
     }
     at += text.get(at..)?.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
@@ -193,17 +201,20 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
     let value = text.get(at..end)?;
     let value = value.trim_end_matches(['.', '-', '/', '~']);
     let random = mixed(value) && !wordlike(value);
-    let enough =
-        if header { value.len() >= 8 && !letters_of_one_case(value) } else { value.len() >= 16 && random };
+    let enough = match schemed {
+        true => value.len() >= 8 && (mixed(value) || ragged(value)),
+        false => value.len() >= 16 && random,
+    };
     let call = matches!(text.as_bytes().get(end), Some(b'(' | b'['));
     (enough && !call && !stand_in(value)).then(|| Found { value: at..at + value.len(), from: anchor.start })
 }
 
-/// A plain word or an identifier such as `access_token` or `config.token`.
-fn letters_of_one_case(value: &str) -> bool {
-    let joined = |b: u8| matches!(b, b'_' | b'.' | b'-');
-    value.bytes().all(|b| b.is_ascii_lowercase() || joined(b))
-        || value.bytes().all(|b| b.is_ascii_uppercase() || joined(b))
+/// Letters whose case changes too often for words, as in base64.
+fn ragged(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let changes =
+        bytes.windows(2).filter(|pair| pair[0].is_ascii_lowercase() != pair[1].is_ascii_lowercase()).count();
+    value.len() >= 12 && changes * 4 >= value.len()
 }
 
 /// `machine HOST login USER password SECRET`
@@ -219,11 +230,13 @@ pub(super) fn netrc(text: &str, anchor: Range<usize>) -> Option<Found> {
     }
     words.next()?;
     (words.next()? == "password").then_some(())?;
-    let value = words.next()?.trim_end_matches(['"', '\'', '`']);
+    let value = words.next()?.split(['"', '\'', '`', '\\', '<', '”', '’', '»']).next()?;
+    let value = value.trim_end_matches(['.', ')', ',', ']']);
     let start = anchor.end + offset(rest, value)?;
     // "the machine learning login with password reset"
     let prose = !host.contains(['.', ':']) && value.bytes().all(|b| b.is_ascii_lowercase());
-    (!prose && !stand_in(value)).then(|| Found { value: start..start + value.len(), from: anchor.start })
+    (!prose && !value.is_empty() && !stand_in(value))
+        .then(|| Found { value: start..start + value.len(), from: anchor.start })
 }
 
 /// `curl -u user:password`
@@ -259,6 +272,7 @@ pub(super) fn aws_secret(text: &str, anchor: Range<usize>) -> Option<Found> {
     }
     let mut at = anchor.end;
     let until = text.len().min(anchor.end + 200);
+    let bytes = bytes.get(..text.len().min(until + 64))?;
     while at < until {
         let end = BASE64.run(bytes, at);
         let start = past_escape(bytes, at);
@@ -283,9 +297,10 @@ pub(super) fn azure_client(text: &str, anchor: Range<usize>) -> Option<Found> {
     let lead = bytes.get(start..anchor.start)?;
     let secret = |b: &u8| BEARER.has(*b) && !matches!(b, b'/' | b'+' | b'=');
     let fits = lead.iter().all(secret) && lead.last().is_some_and(u8::is_ascii_digit);
-    let more = bytes.get(anchor.end..)?.iter().take_while(|b| secret(b)).count();
+    let more = bytes.get(anchor.end..)?.iter().take(64).take_while(|b| secret(b)).count();
     let exact = text.get(anchor.clone())? == "Q~";
-    (fits && exact && more >= 31).then(|| Found::bare(past_escape(bytes, start)..anchor.end + more))
+    let end = anchor.end + text.get(anchor.end..anchor.end + more)?.trim_end_matches('.').len();
+    (fits && exact && end >= anchor.end + 31).then(|| Found::bare(past_escape(bytes, start)..end))
 }
 
 /// An Azure storage or service bus key: base64 that holds `JQQJ9`, or follows `AccountKey=`.
@@ -306,7 +321,7 @@ pub(super) fn azure_storage(text: &str, anchor: Range<usize>) -> Option<Found> {
 /// The signature of a shared access URL: `sig=` and the encoded SHA-256.
 pub(super) fn azure_signature(text: &str, anchor: Range<usize>) -> Option<Found> {
     let rest = text.as_bytes().get(anchor.end..)?;
-    let length = rest.iter().take_while(|b| BASE64.has(**b) || **b == b'%').count();
+    let length = rest.iter().take(257).take_while(|b| BASE64.has(**b) || **b == b'%').count();
     let edge = Left::Word.allows(text.as_bytes(), anchor.start);
     (edge && (43..=256).contains(&length))
         .then(|| Found { value: anchor.end..anchor.end + length, from: anchor.start })
