@@ -124,7 +124,7 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Correction,
         when: When::Always,
-        pattern: r"(?:it|that|this|the (?:answer|result|output)|there) (?:should (?:be|have been|say|return|not|only)|shouldn't (?:be|have)|was supposed to be)\W",
+        pattern: r"(?:it|that|this|there|the (?:answer|result|output)) (?:should (?:have been|say|return|not|only)|shouldn't (?:be|have)|was supposed to be)\W|(?:that|this|the (?:answer|result|output)) should be\W",
     },
     Rule {
         kind: Kind::Correction,

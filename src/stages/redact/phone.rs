@@ -179,7 +179,7 @@ fn national(text: &str, groups: &[Group]) -> Option<(usize, usize)> {
     let total = |count: usize| lengths.iter().take(count).sum::<usize>();
     // A row of numbers is a table, not a telephone number.
     let word = text.get(..first.start.saturating_sub(1)).unwrap_or_default();
-    let word = word.rsplit(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+    let word = word.rsplit(char::is_whitespace).next().unwrap_or_default();
     let row =
         first.joined == kind && (2..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit());
     let alone = |count: usize| !row && groups.get(count).is_none_or(|group| group.joined != kind);
