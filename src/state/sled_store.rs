@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use super::{Batch, StateError, StateStore};
 use crate::platform;
@@ -14,8 +15,17 @@ use crate::platform;
 const CACHE_BYTES: u64 = 32 << 20;
 
 /// [`StateStore`] on sled.
+///
+/// After one write that failed (a full disk, say) sled refuses all others, also when there is room again, and shows
+/// to readers what never reached the disk. So it is let go of then, and opened anew when it is next asked.
 #[derive(Debug)]
 pub struct SledStore {
+    dir: PathBuf,
+    open: RwLock<Option<Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
     db: sled::Db,
     log: File,
 }
@@ -27,18 +37,25 @@ impl SledStore {
     /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         platform::make_private_dir(dir)?;
-        // sled panics on some kinds of damage; that is damage too.
-        let opened = std::panic::catch_unwind(|| {
-            sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open()
-        });
-        let db = match opened {
-            Ok(Ok(db)) => db,
-            Ok(Err(error)) => return Err(translate(error)),
-            Err(_) => return Err(StateError::Corrupt("it could not be opened".into())),
-        };
-        let log = File::open(dir.join("db"))?;
+        let opened = Opened::open(dir)?;
         platform::sync_dir(dir)?;
-        Ok(SledStore { db, log })
+        Ok(SledStore { dir: dir.to_path_buf(), open: RwLock::new(Some(opened)) })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, StateError>) -> Result<T, StateError> {
+        if let Some(opened) = &*self.open.read().unwrap_or_else(PoisonError::into_inner) {
+            return work(opened);
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = match open.take() {
+            Some(opened) => opened,
+            None => Opened::open(&self.dir)?,
+        };
+        work(open.insert(opened))
+    }
+
+    fn let_go(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
     /// Moves a damaged store out of the way, so that a new one can take its place; where it lies now.
@@ -54,19 +71,18 @@ impl SledStore {
     }
 }
 
-impl StateStore for SledStore {
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        Ok(self.db.get(key).map_err(translate)?.map(|value| value.to_vec()))
-    }
-
-    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError> {
-        for pair in self.db.scan_prefix(prefix) {
-            let (key, value) = pair.map_err(translate)?;
-            if !each(&key, &value) {
-                break;
-            }
-        }
-        Ok(())
+impl Opened {
+    fn open(dir: &Path) -> Result<Self, StateError> {
+        // sled panics on some kinds of damage; that is damage too.
+        let opened = std::panic::catch_unwind(|| {
+            sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open()
+        });
+        let db = match opened {
+            Ok(Ok(db)) => db,
+            Ok(Err(error)) => return Err(translate(error)),
+            Err(_) => return Err(StateError::Corrupt("it could not be opened".into())),
+        };
+        Ok(Opened { log: File::open(dir.join("db"))?, db })
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StateError> {
@@ -81,6 +97,28 @@ impl StateStore for SledStore {
         self.db.flush().map_err(translate)?;
         self.log.sync_data()?;
         Ok(())
+    }
+}
+
+impl StateStore for SledStore {
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
+        self.with(|opened| Ok(opened.db.get(key).map_err(translate)?.map(|value| value.to_vec())))
+    }
+
+    fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError> {
+        self.with(|opened| {
+            for pair in opened.db.scan_prefix(prefix) {
+                let (key, value) = pair.map_err(translate)?;
+                if !each(&key, &value) {
+                    break;
+                }
+            }
+            Ok(())
+        })
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+        self.with(|opened| opened.apply(batch)).inspect_err(|_| self.let_go())
     }
 }
 
@@ -140,6 +178,25 @@ mod tests {
                 prop_assert_eq!(all(&store, prefix), all(&model, prefix));
             }
         }
+    }
+
+    #[test]
+    fn a_store_that_was_let_go_of_is_opened_again_with_what_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path()).unwrap();
+        let put = |key: &[u8]| Batch { writes: vec![(key.to_vec(), Some(b"value".to_vec()))] };
+        store.apply(put(b"a")).unwrap();
+        store.let_go();
+        assert_eq!(store.get(b"a").unwrap().as_deref(), Some(b"value".as_slice()));
+        store.let_go();
+        store.apply(put(b"b")).unwrap();
+        assert_eq!(all(&store, b"").len(), 2);
+        // While it cannot be opened it is an error, and it comes back by itself.
+        store.let_go();
+        let other = SledStore::open(dir.path()).unwrap();
+        assert!(matches!(store.get(b"a"), Err(StateError::Busy)));
+        drop(other);
+        assert_eq!(store.get(b"b").unwrap().as_deref(), Some(b"value".as_slice()));
     }
 
     #[test]
