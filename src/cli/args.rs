@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, failed, init, run, status, submit};
+use super::{Exit, check, demo, failed, init, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -59,8 +59,10 @@ pub fn main() -> ExitCode {
         Verb::Status(args) => status::run(config, &args),
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "atles", &mut std::io::stdout());
-            Exit::Fine
+            // Not straight to stdout: clap panics where a reader goes away.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "atles", &mut script);
+            say::data(&String::from_utf8_lossy(&script))
         }
     };
     exit.into()

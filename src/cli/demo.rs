@@ -84,6 +84,8 @@ fn lay_out(folder: &Path, services: &Services) -> Result<Loaded, Exit> {
     // The samples are whole when the daemon starts; nobody is still writing the broken ones.
     loaded.config.settings.spool.settle = Span::millis(1);
     loaded.config.settings.spool.grace = Span::millis(1);
+    // One after the other, so that the report is the same each time: which of two versions of a chat came first.
+    loaded.config.settings.workers.in_flight = 1;
     let home: Home = home_of(&loaded.config);
     home.prepare().map_err(|problem| {
         say::error(&problem, Some(problem.hint()));

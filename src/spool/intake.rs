@@ -30,6 +30,8 @@ use crate::platform::{self, Signature};
 const HINTS: usize = 4096;
 /// How often the spool is read where no events arrive.
 const POLL: Duration = Duration::from_secs(1);
+/// Names of the spool that are put in order at a time.
+const SORTED: usize = 8192;
 /// How long the start-up probe waits for its own event.
 const PROBE: Duration = Duration::from_secs(1);
 
@@ -259,7 +261,7 @@ impl Worker {
     }
 
     fn scan(&mut self, age_counts: bool) -> Result<(), Closed> {
-        let entries = match std::fs::read_dir(&self.home.spool) {
+        let mut entries = match std::fs::read_dir(&self.home.spool) {
             Ok(entries) => entries,
             Err(error) => {
                 self.lost_spool(&error);
@@ -267,15 +269,24 @@ impl Worker {
             }
         };
         let now = SystemTime::now();
-        for entry in entries {
-            if self.stopped() {
-                return Err(Closed);
-            }
-            let Ok(entry) = entry else {
+        loop {
+            // By name, as far as that can be done without holding all names of a full folder: apps put a date or a
+            // number into names, so that what was said earlier is learned earlier.
+            let some: Result<Vec<_>, _> = entries.by_ref().take(SORTED).collect();
+            let Ok(mut some) = some else {
                 self.rescan.store(true, Ordering::Release);
                 break;
             };
-            self.look_at(&entry.file_name(), false, age_counts.then_some(now))?;
+            some.sort_by_key(std::fs::DirEntry::file_name);
+            for entry in &some {
+                if self.stopped() {
+                    return Err(Closed);
+                }
+                self.look_at(&entry.file_name(), false, age_counts.then_some(now))?;
+            }
+            if some.len() < SORTED {
+                break;
+            }
         }
         self.status.waiting.store(self.readiness.len(), Ordering::Relaxed);
         Ok(())
