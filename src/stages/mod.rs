@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod exec;
+pub mod facts;
 pub mod filter;
 pub mod http;
 pub mod kinds;
@@ -11,4 +12,5 @@ pub mod preferences;
 mod program;
 pub mod redact;
 pub mod session_log;
+pub mod topics;
 pub mod training_data;

@@ -133,11 +133,16 @@ const ROLES: &str = "\
     user assistant human ai bot system customer agent interviewer interviewee teacher student doctor \
     patient her him chatgpt q";
 
-struct Speakers<'a>(HashMap<&'a str, usize>);
+struct Speakers<'a> {
+    counts: HashMap<&'a str, usize>,
+    /// Whether somebody speaks twice: then every label is a speaker.
+    dialogue: bool,
+}
 
 impl Speakers<'_> {
     fn contains(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|count| *count > 1)
+        self.counts.get(name).is_some_and(|count| *count > 1)
+            || (self.dialogue && name.starts_with(char::is_uppercase))
             || ROLES.split(' ').any(|role| role.eq_ignore_ascii_case(name))
     }
 }
@@ -149,7 +154,8 @@ fn repeated_speakers(text: &str) -> Speakers<'_> {
             *counts.entry(name).or_insert(0) += 1;
         }
     }
-    Speakers(counts)
+    let dialogue = counts.values().any(|count| *count > 1);
+    Speakers { counts, dialogue }
 }
 
 /// Where a pasted text begins that the speaker announces ("Translate to German: …", "Here is the e-mail:"), or the end
@@ -412,7 +418,7 @@ mod tests {
             ),
             (
                 "Anna: I love it\nBob: me too\nAnna: I live in Rome\nWhat do they like?",
-                vec!["Bob: me too", "What do they like?"],
+                vec!["What do they like?"],
             ),
             ("Note: I prefer tea", vec!["Note: I prefer tea"]),
             ("it fails\nERROR: I do not know\n    at f (x.js:1:2)\nwhy?", vec!["it fails", "why?"]),

@@ -11,7 +11,7 @@ use super::prose::{Normal, begins_as_question, is_question};
 const TURNING: &str = "\
     if when whenever unless whether until till once what which who whom whose where why how than do does \
     did am can could would will shall may might must have had should suppose imagine pretend assume \
-    assuming wish maybe perhaps wherever whatever says said";
+    assuming wish maybe perhaps wherever whatever says said like";
 
 /// What, anywhere before "I …" in its sentence, makes it somebody else's words, fiction, irony or its own denial.
 const FOREIGN: &str = concat!(

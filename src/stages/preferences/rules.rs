@@ -53,7 +53,7 @@ pub(super) fn written_out(pattern: &str) -> String {
     for (short, long) in SHORT_FORMS {
         full = full.replace(short, long);
     }
-    full.replace(' ', r"\s+")
+    full.replace(" ?", r"\s*").replace(' ', r"\s+")
 }
 
 /// In this order: later ones may stand in earlier ones.
