@@ -163,7 +163,7 @@ pub(crate) fn is_stop_word(word: WordId) -> bool {
 
 /// Whether a lower-case word is an English function word.
 pub(crate) fn is_english_function_word(word: &str) -> bool {
-    WORDS.get(word).is_some_and(|languages| languages & 1 == 1)
+    WORDS.get(&WordId::of(word)).is_some_and(|languages| languages & 1 == 1)
 }
 
 /// Counts of function words by language.

@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use rust_stemmers::{Algorithm, Stemmer};
 
 use crate::text::stop_words::is_english_function_word;
-use crate::text::word_hash::WordHash;
 
 /// Bytes of a word that count; what is longer is no word (hashes, encoded data) and is told apart by its beginning.
 const LONGEST: usize = 40;
@@ -16,7 +15,7 @@ pub(crate) struct Terms {
     english: Stemmer,
     russian: Stemmer,
     /// Stems of words seen before. Words are few, and stemming is the dear part.
-    known: HashMap<String, Box<str>, WordHash>,
+    known: HashMap<String, Box<str>>,
     word: String,
 }
 
@@ -34,7 +33,7 @@ impl Default for Terms {
         Terms {
             english: Stemmer::create(Algorithm::English),
             russian: Stemmer::create(Algorithm::Russian),
-            known: HashMap::default(),
+            known: HashMap::new(),
             word: String::new(),
         }
     }
