@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, say};
-use crate::config::{Diagnostics, Loaded, find_config, load};
+use crate::config::{Diagnostics, Loaded, find_config, folders, load};
 use crate::daemon::{Services, home_of};
+use crate::memory::recall::Memory;
 use crate::spool::Home;
 
 /// Finds and reads pipeline.toml, or says what is wrong with it.
@@ -33,6 +34,20 @@ pub(super) fn path(flag: Option<&Path>) -> Result<PathBuf, Exit> {
 /// The folders that pipeline.toml names.
 pub(super) fn home(flag: Option<&Path>) -> Result<Home, Exit> {
     config(flag, &Services::default()).map(|loaded| home_of(&loaded.config))
+}
+
+/// memory.db, to be asked; `None` if nothing was learned yet.
+pub(super) fn memory(flag: Option<&Path>) -> Result<Option<Memory>, Exit> {
+    let path = path(flag)?;
+    // Stages are not built to read: their patterns take longer to compile than a question to answer.
+    let home = match folders(&path) {
+        Some(folders) => folders.home,
+        None => home(flag)?.root,
+    };
+    Memory::open(&home.join("memory.db")).map_err(|problem| {
+        say::error(&problem, problem.hint());
+        Exit::Failure
+    })
 }
 
 pub(super) fn show(diagnostics: &Diagnostics) {

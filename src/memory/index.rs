@@ -16,7 +16,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, 
 use self::postings::{append, session_code, turn_code, without};
 use self::terms::Terms;
 use super::MemoryError;
-use super::schema::row_range;
+use super::schema::{self, row_range};
 
 /// Bytes of text after which a step ends, so that no step holds the database for long.
 const STEP_BYTES: u64 = 1 << 20;
@@ -43,6 +43,11 @@ pub fn catch_up(conn: &Connection) -> Result<(), MemoryError> {
         step(conn, STEP_SESSIONS, &mut terms)?;
     }
     Ok(())
+}
+
+/// Whether the index has the form that this version reads. Opening memory.db for writing gives it that form.
+pub fn is_current(conn: &Connection) -> Result<bool, MemoryError> {
+    schema::index_is_current(conn)
 }
 
 /// Whether a stored session is not yet in the index.
@@ -96,7 +101,8 @@ pub(super) fn remove(conn: &Connection, session: i64) -> Result<(), MemoryError>
     for term in read.places.keys() {
         take_out(conn, term, user, session)?;
     }
-    let sql = "UPDATE index_users SET sessions = sessions - 1, turns = turns - ?, words = words - ? WHERE user = ?";
+    let sql =
+        "UPDATE index_users SET sessions = sessions - 1, turns = turns - ?, words = words - ? WHERE user = ?";
     conn.prepare_cached(sql)?.execute(params![read.turns, read.words, user])?;
     Ok(())
 }
@@ -209,7 +215,8 @@ impl Gathered {
                 add_entries(conn, term, *user, entries)?;
             }
         }
-        let sql = "INSERT INTO index_users(user, sessions, turns, words) VALUES (?, ?, ?, ?) ON CONFLICT (user)
+        let sql =
+            "INSERT INTO index_users(user, sessions, turns, words) VALUES (?, ?, ?, ?) ON CONFLICT (user)
                    DO UPDATE SET sessions = sessions + excluded.sessions, turns = turns + excluded.turns,
                                  words = words + excluded.words";
         for (user, [sessions, turns, words]) in &self.users {
@@ -221,7 +228,8 @@ impl Gathered {
 
 /// Adds to the last block of a term, or begins the next. Sessions only ever come at the end.
 fn add_entries(conn: &Connection, term: &str, user: i64, entries: &[Entry]) -> Result<(), MemoryError> {
-    let sql = "SELECT first, last, turns FROM index_terms WHERE term = ? AND user = ? ORDER BY first DESC LIMIT 1";
+    let sql =
+        "SELECT first, last, turns FROM index_terms WHERE term = ? AND user = ? ORDER BY first DESC LIMIT 1";
     let mut tail: Option<(i64, i64, Vec<u8>)> = conn
         .prepare_cached(sql)?
         .query_row(params![term, user], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
@@ -255,11 +263,7 @@ fn set_mark(conn: &Connection, session: i64) -> Result<(), MemoryError> {
     Ok(())
 }
 
-fn next_sessions(
-    conn: &Connection,
-    after: i64,
-    limit: usize,
-) -> Result<Vec<(i64, i64, u64)>, MemoryError> {
+fn next_sessions(conn: &Connection, after: i64, limit: usize) -> Result<Vec<(i64, i64, u64)>, MemoryError> {
     let sql = "SELECT id, user, text_bytes FROM sessions WHERE id > ? ORDER BY id LIMIT ?";
     let mut statement = conn.prepare_cached(sql)?;
     let found = statement

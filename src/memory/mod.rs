@@ -8,7 +8,10 @@
 mod batch;
 mod error;
 pub mod index;
+pub mod profile;
+pub mod prompt;
 pub mod reader;
+pub mod recall;
 mod rows;
 mod schema;
 mod writer;

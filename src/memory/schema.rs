@@ -129,10 +129,15 @@ fn renew_views(conn: &Connection) -> Result<(), MemoryError> {
     Ok(())
 }
 
+/// Whether the index is there in the form we know.
+pub(super) fn index_is_current(conn: &Connection) -> Result<bool, MemoryError> {
+    Ok(made_with(conn, "index")? == Some(wording(INDEX)))
+}
+
 /// Begins the index anew if its wording has changed since it was made.
 fn renew_index(conn: &Connection) -> Result<(), MemoryError> {
     let wording = wording(INDEX);
-    if made_with(conn, "index")? == Some(wording) {
+    if index_is_current(conn)? {
         return Ok(());
     }
     conn.execute_batch(

@@ -180,7 +180,9 @@ mod tests {
     fn lengths_are_kept_to_an_eighth() {
         for words in [1, 2, 5, 17, 120, 1000] {
             let near = |found: f32| (found / words as f32 - 1.0).abs() < 0.13;
-            assert!(near(turn_words(turn_code(words))) && near(session_words(session_code(u64::from(words)))));
+            assert!(
+                near(turn_words(turn_code(words))) && near(session_words(session_code(u64::from(words))))
+            );
         }
     }
 }
