@@ -297,7 +297,7 @@ impl Profile {
             page.push_str("\n## Facts\n\n");
         }
         for fact in &self.facts {
-            let attribute = plain(&fact.attribute.replace('_', " "));
+            let attribute = plain(&fact.attribute.replace(['_', '.'], " "));
             let since = day(&fact.valid_from);
             let _ = writeln!(
                 page,

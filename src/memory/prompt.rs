@@ -70,7 +70,7 @@ fn names(hit: &Hit, object: &str) -> bool {
 }
 
 fn fact_line(fact: &HeldFact) -> String {
-    let attribute = escaped(&fact.attribute.replace('_', " "));
+    let attribute = escaped(&fact.attribute.replace(['_', '.'], " "));
     format!("- {attribute}: {} (since {})\n", escaped(&fact.value), day(&fact.valid_from))
 }
 

@@ -19,6 +19,8 @@ pub(super) struct Dates {
     pub ranges: Vec<Range<i64>>,
     /// The words, lower case, that say nothing but when ("last", "week"); a month or a year may stand in the text.
     pub spent: Vec<String>,
+    /// The other words of the dates.
+    pub named: Vec<String>,
 }
 
 const MONTHS: [&str; 12] = [
@@ -66,7 +68,10 @@ pub(super) fn dates(question: &str, now: Timestamp) -> Dates {
             continue;
         };
         let taken = &words[at..at + phrase.words];
-        found.spent.extend(taken.iter().filter(|word| says_only_when(word)).map(|word| (*word).to_owned()));
+        for word in taken {
+            let kept = if says_only_when(word) { &mut found.spent } else { &mut found.named };
+            kept.push((*word).to_owned());
+        }
         let tomorrow = today.checked_add(Span::new().days(1)).unwrap_or(today);
         for (from, to) in phrase.ranges {
             let (from, to) = match before(&words, at) {
@@ -317,7 +322,8 @@ fn millis(date: Date) -> i64 {
 /// Whether a word of a date is one that would not stand in what was said then.
 fn says_only_when(word: &str) -> bool {
     let named = month_of(word).is_some() || season(word).is_some() || year_of(word).is_some();
-    !named && WEEKDAYS.iter().all(|(name, _)| *name != word)
+    let day = word.parse::<u8>().is_ok() || day_of(word).is_some();
+    !named && !day && WEEKDAYS.iter().all(|(name, _)| *name != word)
 }
 
 #[cfg(test)]

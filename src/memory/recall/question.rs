@@ -14,6 +14,9 @@ const READ: usize = 16 << 10;
 /// Different terms of a question that count.
 const TERMS_MAX: usize = 64;
 
+/// What a word of a date counts: few say the date when they speak, and when they spoke is counted already.
+const DATED: f32 = 0.5;
+
 /// A question, read.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Question {
@@ -29,7 +32,7 @@ pub(super) struct Question {
     pub fields: u16,
 }
 
-const ADVICE: [&str; 28] = [
+const ADVICE: [&str; 36] = [
     "should i",
     "should we",
     "what can i",
@@ -57,7 +60,8 @@ const ADVICE: [&str; 28] = [
     "for me to",
     "plan a",
     "looking for",
-    "pick a",
+    "pick a", "do i like", "do i want", "do i prefer", "i like", "we avoid", "good for me",
+    "would be a good", "makes a good",
 ];
 
 const LATEST: [&str; 9] = [
@@ -82,14 +86,21 @@ impl Question {
             times: dates.ranges,
             wants_advice: ADVICE.iter().any(|phrase| lower.contains(phrase)),
             wants_latest: LATEST.iter().any(|phrase| has_word(&lower, phrase)),
-            fields: fields(beginning(&lower, 1000)),
             ..Question::default()
         };
+        if question.wants_advice {
+            question.fields = fields(beginning(&lower, 1000));
+        }
         let spent: Vec<String> = dates.spent.iter().flat_map(|word| terms.distinct(word, 2)).collect();
+        let dated: Vec<String> = dates.named.iter().flat_map(|word| terms.distinct(word, 3)).collect();
         let named: Vec<String> = names_in(text).flat_map(|name| terms.distinct(name, 2)).collect();
         for term in terms.distinct(text, TERMS_MAX) {
             if !spent.contains(&term) {
-                let weight = if named.contains(&term) { names } else { 1.0 };
+                let weight = match () {
+                    () if dated.contains(&term) => DATED,
+                    () if named.contains(&term) => names,
+                    () => 1.0,
+                };
                 question.terms.push((term, weight));
             }
         }

@@ -69,6 +69,8 @@ impl Recall {
         if limit == 0 {
             return Ok(Vec::new());
         }
+        // One snapshot for all that is read.
+        let conn = &*conn.unchecked_transaction()?;
         let question = Question::read(query.text, query.now, query.weights.names, &mut self.terms);
         let scope = times::scope(conn, user, &question.times, query.since)?;
         let keep = 2 * limit + LOOKED_AT;
@@ -266,10 +268,11 @@ impl Ranking<'_> {
         };
         let Some(mut hit) = hit else { return Ok(()) };
         if let Some(parts) = &mut hit.parts {
-            parts.statement = candidate.own;
+            // Its words stand in the turn too, and have been counted there.
+            parts.statement = (candidate.own - parts.turn).max(0.0);
             if self.query.weights.advice && candidate.advises > 0.0 {
                 // What the user wants stands beside the best that was said of the matter.
-                parts.statement += best * candidate.advises;
+                parts.statement += best * (1.0 + candidate.advises) / 2.0;
             }
             hit.score = parts.total();
         }

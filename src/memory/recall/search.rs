@@ -66,6 +66,7 @@ pub(super) fn search(
     for (term, weight) in terms {
         found.idf.push(gathered.add(conn, term, *weight, scope, &norms, totals.turns)?);
     }
+    gathered.add_times(scope, weights, totals.sessions);
     found.turns = gathered.combine(scope, weights, keep);
     Ok(found)
 }
@@ -173,6 +174,19 @@ impl Gathered {
         self.turns[turns_before..].iter_mut().for_each(|(_, score)| *score *= factor);
         self.sessions[sessions_before..].iter_mut().for_each(|(_, score)| *score *= factor);
         Ok(idf)
+    }
+
+    /// The time asked about is as telling as few sessions were held then.
+    fn add_times(&mut self, scope: &Scope, weights: &Weights, sessions: f32) {
+        if weights.session == 0.0 || weights.time == 0.0 {
+            return;
+        }
+        let held = scope.times.values().filter(|fit| **fit >= 1.0).count() as f32;
+        let idf = (1.0 + (sessions - held + 0.5).max(0.0) / (held + 0.5)).ln();
+        let share = weights.time * idf / weights.session;
+        let counted = |session: &i64| scope.only.as_ref().is_none_or(|only| only.contains(session));
+        let fitting = scope.times.iter().filter(|(session, _)| counted(session));
+        self.sessions.extend(fitting.map(|(session, fit)| (*session, fit * share)));
     }
 
     /// Adds up what belongs to one turn, gives turns and sessions their shares, and keeps the best.

@@ -109,9 +109,9 @@ impl Reader<'_> {
         while let Some(row) = rows.next()? {
             let (id, object, polarity): (i64, String, String) = (row.get(0)?, row.get(4)?, row.get(5)?);
             let (strength, kind): (f64, String) = (row.get(6)?, row.get(7)?);
-            let about = fields(&object) | fields_of_kind(&kind);
             let own = self.own_score(&object);
-            let shares_field = self.question.wants_advice && about & self.question.fields != 0;
+            let shares_field = self.question.fields != 0
+                && (fields(&object) | fields_of_kind(&kind)) & self.question.fields != 0;
             if own == 0.0 && !shares_field || !self.holds(id, &object)? {
                 continue;
             }

@@ -12,6 +12,8 @@ pub struct Weights {
     pub session: f32,
     /// What a turn said at the time asked about gains, as a share of its score.
     pub dates: f32,
+    /// What the time asked about counts, as a word of the question that stands in every turn said then.
+    pub time: f32,
     /// What the newest turn gains, as a share of its score; halves every [`Weights::HALF_LIFE_DAYS`].
     pub recency: f32,
     /// Share that the assistant's, the system's and tools' words keep: the memory is about the user.
@@ -37,6 +39,7 @@ impl Default for Weights {
             neighbours: 0.35,
             session: 0.5,
             dates: 0.35,
+            time: 1.0,
             recency: 0.05,
             not_user: 0.9,
             names: 1.2,
@@ -47,8 +50,8 @@ impl Default for Weights {
 }
 
 /// The features that can be switched off to see what they gain.
-pub const FEATURES: [&str; 8] =
-    ["neighbours", "session", "dates", "recency", "roles", "names", "statements", "advice"];
+pub const FEATURES: [&str; 9] =
+    ["neighbours", "session", "dates", "time", "recency", "roles", "names", "statements", "advice"];
 
 impl Weights {
     /// These weights without one of the [`FEATURES`]; `None` if there is no such feature.
@@ -58,6 +61,7 @@ impl Weights {
             "neighbours" => self.neighbours = 0.0,
             "session" => self.session = 0.0,
             "dates" => self.dates = 0.0,
+            "time" => self.time = 0.0,
             "recency" => self.recency = 0.0,
             "roles" => self.not_user = 1.0,
             "names" => self.names = 1.0,
