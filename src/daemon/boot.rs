@@ -121,10 +121,13 @@ fn stamp() -> String {
     Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
+/// Opens memory.db; `true` if what it held is lost.
 fn open_memory(home: &Home) -> Result<(Writer, bool), BootError> {
     let path = home.memory_db();
+    let missing = !path.exists();
     match Writer::open(&path) {
-        Ok(writer) => Ok((writer, false)),
+        // Without it, what the ledger calls learned is not; a home that has no ledger yet is a new one.
+        Ok(writer) => Ok((writer, missing)),
         Err(MemoryError::Damaged(cause)) => {
             let aside = set_memory_aside(&path)?;
             error!(
@@ -158,25 +161,34 @@ fn suffixed(path: &Path, end: &str) -> PathBuf {
 
 fn open_state(home: &Home, config: &Config, memory: &Writer, start_over: bool) -> Result<State, BootError> {
     let dir = home.sled();
-    let anew = |why: &str| -> Result<SledStore, BootError> {
+    let anew = |why: &str| -> Result<State, BootError> {
         let aside = SledStore::set_aside(&dir, &stamp())
             .map_err(|source| BootError::File { path: dir.clone(), source })?;
         error!(why, aside = %aside.display(), "the state store is set aside and made anew from the folders");
-        Ok(SledStore::open(&dir)?)
+        Ok(State::new(Arc::new(SledStore::open(&dir)?)))
     };
     let fresh = !dir.join("db").exists();
-    // Files in done/ without any state: the store was deleted by hand, or the home was copied without it.
-    let lost = fresh && std::fs::read_dir(&home.done).is_ok_and(|mut done| done.next().is_some());
-    let (store, rebuild) = if start_over && !fresh {
+    let done = std::fs::read_dir(&home.done).map_or(0, Iterator::count) as u64;
+    let (state, rebuild) = if start_over && !fresh {
         (anew("memory.db was lost")?, true)
     } else {
         match SledStore::open(&dir) {
-            Ok(store) => (store, lost),
+            Ok(store) => {
+                let state = State::new(Arc::new(store));
+                // Every file was entered before it moved. Where sled finds the end of its log damaged it goes on
+                // without it and says nothing; a store without anything was deleted, or the home copied without it.
+                let lost = done > state.totals()?.in_done();
+                if lost && !fresh {
+                    drop(state);
+                    (anew("files rest in done/ that it does not know")?, true)
+                } else {
+                    (state, lost)
+                }
+            }
             Err(StateError::Corrupt(why)) => (anew(&why)?, true),
             Err(error) => return Err(error.into()),
         }
     };
-    let state = State::new(Arc::new(store));
     if rebuild {
         let mut known = HashSet::new();
         reader::keys(memory.connection(), |key| {

@@ -36,6 +36,11 @@ impl Reload {
         self.chain.clone()
     }
 
+    /// The settings in force.
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
@@ -71,6 +76,14 @@ impl Reload {
         if later {
             warn!("[home], [spool], [workers] and [logs] of pipeline.toml take effect at the next start");
         }
+        let mut config = config;
+        config.settings.spool = old.spool.clone();
+        self.settings = Settings {
+            home: old.home.clone(),
+            workers: old.workers.clone(),
+            logs: old.logs.clone(),
+            ..config.settings.clone()
+        };
         self.stages = names(&config);
         self.text_hash = text_hash;
         self.problem = None;

@@ -32,7 +32,6 @@ const SWEEP: Duration = Duration::from_secs(3600);
 pub struct Daemon {
     home: Home,
     state: State,
-    settings: Settings,
     engine: Engine,
     intake: Intake,
     reload: Reload,
@@ -93,7 +92,6 @@ impl Daemon {
             chain: reload.chain(),
             clock: Clock::default(),
             in_flight: settings.workers.in_flight,
-            min_free: settings.disk.min_free.0,
             once,
         };
         let engine = Engine::start(parts, from_intake)?;
@@ -112,7 +110,6 @@ impl Daemon {
             _lock: lock,
             home,
             state,
-            settings,
             engine,
             intake,
             reload,
@@ -173,11 +170,11 @@ impl Daemon {
     }
 
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
-        info!(deadline = %self.settings.shutdown.deadline, "stopping: finishing what is under way");
+        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
         stop.get_or_insert(StopAsked {
-            until: Instant::now() + self.settings.shutdown.deadline.0,
+            until: Instant::now() + self.reload.settings().shutdown.deadline.0,
             late: false,
         });
     }
@@ -228,7 +225,7 @@ impl Daemon {
     }
 
     fn sweep(&self) {
-        let limits = &self.settings.retention;
+        let limits = &self.reload.settings().retention;
         let days = |limit: Option<Span>| limit.map(|span| span.0);
         let limits =
             Retention { done: days(limits.done), failed: days(limits.failed), logs: days(limits.logs) };

@@ -26,6 +26,7 @@ pub struct Journal {
     dir: PathBuf,
     file: File,
     end: Place,
+    torn: bool,
 }
 
 impl Journal {
@@ -38,7 +39,7 @@ impl Journal {
         let segment = segments(dir)?.last().map_or(1, |last| last + 1);
         let file = platform::create_private(&segment_path(dir, segment))?;
         platform::sync_dir(dir)?;
-        Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 } })
+        Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 }, torn: false })
     }
 
     /// Where the next batch will stand.
@@ -51,14 +52,15 @@ impl Journal {
     /// # Errors
     /// What the system said; the journal then ends where it ended before.
     pub fn append(&mut self, records: &[Record]) -> io::Result<Place> {
-        if self.end.offset >= SEGMENT_BYTES {
+        if self.end.offset >= SEGMENT_BYTES || self.torn {
             self.next_segment()?;
         }
         let start = self.end;
         let frame = frame(records);
         let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
         if let Err(error) = written {
-            self.cut_back(start)?;
+            // What stands behind a torn end cannot be read: if it cannot be cut off, this segment is over.
+            self.torn = self.cut_back(start).is_err();
             return Err(error);
         }
         self.end.offset += frame.len() as u64;
@@ -83,6 +85,7 @@ impl Journal {
         self.file = platform::create_private(&segment_path(&self.dir, segment))?;
         platform::sync_dir(&self.dir)?;
         self.end = Place { segment, offset: 0 };
+        self.torn = false;
         Ok(())
     }
 }

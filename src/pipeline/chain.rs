@@ -22,6 +22,8 @@ pub struct Chain {
     pub max_size: u64,
     /// How long a file that is being written is left alone.
     pub settle: Duration,
+    /// Bytes that must be free on the disk, or nothing is taken.
+    pub min_free: u64,
     /// For each stage, a hash over its settings and those of all before it, in hexadecimal.
     lineage: Vec<String>,
 }
@@ -82,28 +84,28 @@ pub(super) trait Step {
 impl From<Config> for Chain {
     fn from(config: Config) -> Self {
         let Config { settings, decode, decode_hash, stages, .. } = config;
-        Chain::new(decode, decode_hash, stages, settings.spool.max_size.0, settings.spool.settle.0)
+        Chain {
+            decode,
+            lineage: lineage(decode_hash, &stages),
+            stages,
+            max_size: settings.spool.max_size.0,
+            settle: settings.spool.settle.0,
+            min_free: settings.disk.min_free.0,
+        }
     }
 }
 
-impl Chain {
-    /// Puts a chain together.
-    pub fn new(
-        decode: Decode,
-        decode_hash: [u8; 32],
-        stages: Vec<StageEntry>,
-        max_size: u64,
-        settle: Duration,
-    ) -> Self {
-        let mut hash = blake3::Hasher::new();
-        hash.update(&decode_hash);
-        let lineage = stages
-            .iter()
-            .map(|entry| hash.update(&entry.settings_hash).finalize().to_hex().as_str()[..32].to_owned())
-            .collect();
-        Chain { decode, stages, max_size, settle, lineage }
-    }
+/// For each stage, a hash over its settings and those of all before it.
+fn lineage(decode_hash: [u8; 32], stages: &[StageEntry]) -> Vec<String> {
+    let mut hash = blake3::Hasher::new();
+    hash.update(&decode_hash);
+    stages
+        .iter()
+        .map(|entry| hash.update(&entry.settings_hash).finalize().to_hex().as_str()[..32].to_owned())
+        .collect()
+}
 
+impl Chain {
     /// Takes a session through the stages.
     pub(super) async fn run(
         &self,

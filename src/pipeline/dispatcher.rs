@@ -49,7 +49,6 @@ pub(super) struct Dispatcher {
     pub(super) chain: Arc<ArcSwap<Chain>>,
     pub(super) gauges: Arc<Gauges>,
     pub(super) in_flight: usize,
-    pub(super) min_free: u64,
     pub(super) stop: watch::Receiver<Stop>,
     pub(super) once: bool,
 }
@@ -97,6 +96,7 @@ struct Shift {
     retries_first: bool,
     open: bool,
     space_checked: Option<Instant>,
+    broken: Option<String>,
 }
 
 impl Dispatcher {
@@ -116,10 +116,14 @@ impl Dispatcher {
             retries_first: true,
             open: true,
             space_checked: None,
+            broken: None,
         };
         loop {
             self.admit(&mut shift, &mut claimed);
             self.report(&shift);
+            if let Some(reason) = shift.broken {
+                return Err(reason);
+            }
             let stopping = *self.stop.borrow() > Stop::No;
             let idle = shift.tasks.is_empty();
             if idle && (stopping || (self.once && !shift.open && shift.parked.len() + shift.held.len() == 0))
@@ -197,7 +201,13 @@ impl Dispatcher {
                 shift.held.push_back(file);
                 self.pause(shift, reason);
             }
-            Fate::Released | Fate::Gone => {}
+            Fate::Gone => {}
+            Fate::Released => {
+                if *self.stop.borrow() == Stop::No {
+                    // Nobody asked for a stop: the recorder or the settler is gone, and nothing would ever settle.
+                    shift.broken = Some("a thread of the pipeline has ended; daemon.log says why".into());
+                }
+            }
         }
     }
 
@@ -222,7 +232,7 @@ impl Dispatcher {
     /// A pause may be over: tries whether the disk takes a file again.
     fn wake(&self, shift: &mut Shift) {
         let Some(pause) = shift.pause.as_mut().filter(|pause| pause.until <= Instant::now()) else { return };
-        match super::space::probe(&self.home, self.min_free) {
+        match super::space::probe(&self.home, self.chain.load().min_free) {
             Ok(()) => {
                 info!("storage works again; going on");
                 shift.pause = None;
@@ -243,7 +253,7 @@ impl Dispatcher {
         if shift.space_checked.is_some_and(|at| now.duration_since(at) < SPACE_CHECK) {
             return true;
         }
-        match super::space::enough(&self.home, self.min_free) {
+        match super::space::enough(&self.home, self.chain.load().min_free) {
             Ok(()) => {
                 shift.space_checked = Some(now);
                 true

@@ -40,8 +40,6 @@ pub struct Parts {
     pub clock: Clock,
     /// Files under way at once.
     pub in_flight: usize,
-    /// Bytes that must be free on the disk.
-    pub min_free: u64,
     /// End when nothing is left to do.
     pub once: bool,
 }
@@ -78,7 +76,7 @@ impl Engine {
     /// # Errors
     /// If what was left cannot be read, or a thread cannot be started.
     pub fn start(parts: Parts, claimed: mpsc::Receiver<Claimed>) -> Result<Self, EngineError> {
-        let Parts { home, state, memory, examples, chain, clock, in_flight, min_free, once } = parts;
+        let Parts { home, state, memory, examples, chain, clock, in_flight, once } = parts;
         let journal = Journal::open(&home.outbox())?;
         let known = state.clone();
         let settled = move |key: &crate::session::SessionKey| matches!(known.learned_by(key), Ok(Some(_)));
@@ -102,9 +100,16 @@ impl Engine {
             totals: totals.clone(),
             moved,
             unmoved: Vec::new(),
+            totals_unsure: false,
         };
-        let recorder =
-            Recorder { memory, journal, state: state.clone(), clock: clock.clone(), stems: Stems::default() };
+        let recorder = Recorder {
+            home: home.clone(),
+            memory,
+            journal,
+            state: state.clone(),
+            clock: clock.clone(),
+            stems: Stems::default(),
+        };
         let for_recorder = to_settler.clone();
         let threads = vec![
             ("recorder", spawn("recorder", move || recorder.run(&from_runner, &for_recorder))?),
@@ -119,18 +124,11 @@ impl Engine {
             recorder: to_recorder,
             settler: to_settler.clone(),
             stop: stopping.clone(),
+            room: tokio::sync::Semaphore::new(super::runner::ROOM_KIB as usize),
         });
         let gauges = Arc::new(Gauges::default());
-        let dispatcher = Dispatcher {
-            home,
-            runner,
-            chain,
-            gauges: gauges.clone(),
-            in_flight,
-            min_free,
-            stop: stopping,
-            once,
-        };
+        let dispatcher =
+            Dispatcher { home, runner, chain, gauges: gauges.clone(), in_flight, stop: stopping, once };
         let dispatcher = tokio::spawn(dispatcher.run(claimed, from_failed, parked));
         Ok(Engine {
             gauges,
@@ -191,7 +189,8 @@ impl Engine {
                 error!(name, "a thread of the pipeline panicked");
             }
         }
-        courier.wait_until_delivered();
+        // The settler has let go of it, so this ends the courier: it delivers what was released and stops.
+        drop(courier);
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
 use tracing::{debug, warn};
 
 use super::backoff::pause;
@@ -22,6 +22,9 @@ use crate::training::SeenExamples;
 
 /// A file above this size is read and decoded where it does not hold up the others.
 const LARGE: u64 = 256 << 10;
+
+/// KiB of files under way at once; decoded they take a few times as much.
+pub(super) const ROOM_KIB: u32 = 192 << 10;
 
 /// What became of a file.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,6 +62,8 @@ pub(super) struct Runner {
     pub(super) recorder: Sender<Unit>,
     pub(super) settler: Sender<Order>,
     pub(super) stop: watch::Receiver<Stop>,
+    /// KiB of files that may be under way at once.
+    pub(super) room: Semaphore,
 }
 
 /// Why a file's way ended before the commit.
@@ -79,6 +84,8 @@ struct Trip<'a> {
     file: &'a Claimed,
     record: FileRecord,
     signature: Signature,
+    /// Conversations of an export that were left out, and why.
+    skipped: Vec<String>,
 }
 
 impl Runner {
@@ -98,13 +105,28 @@ impl Runner {
             Ok(record) => record.filter(|record| record.settled.is_none()).unwrap_or_default(),
             Err(problem) => return Ok(Fate::Stalled(problem.to_string())),
         };
-        let mut trip = Trip { chain, file, record, signature: Signature { inode: 0, size: 0, modified: 0 } };
+        let mut trip = Trip {
+            chain,
+            file,
+            record,
+            signature: Signature { inode: 0, size: 0, modified: 0 },
+            skipped: Vec::new(),
+        };
+        let _room = self.make_room(file).await;
         let mut reserved = None;
         let judged = match self.judge_file(&mut trip, &mut reserved).await {
             Ok(judged) | Err(End::Judged(judged)) => judged,
             Err(End::Fate(fate)) => return Ok(fate),
         };
         self.commit(trip, judged).await
+    }
+
+    /// Waits until the files under way leave room for this one, so that many large ones together do not ask for more
+    /// memory than there is.
+    async fn make_room(&self, file: &Claimed) -> Option<SemaphorePermit<'_>> {
+        let size = crate::platform::lstat(&file.path(&self.home)).map_or(0, |metadata| metadata.len());
+        let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
+        self.room.acquire_many(kib).await.ok()
     }
 
     async fn judge_file<'r>(
@@ -115,7 +137,7 @@ impl Runner {
         let envelopes = self.open(trip)?;
         let identities: Vec<Identity> = envelopes.iter().map(|envelope| envelope.identity).collect();
         *reserved = Some(self.reservations.take(identities).await);
-        let mut tally = Tally::default();
+        let mut tally = Tally { notes: std::mem::take(&mut trip.skipped), ..Tally::default() };
         for envelope in longest_of_each(envelopes) {
             let session = envelope.file.index;
             if let Err(end) = self.learn(trip, envelope, &mut tally).await {
@@ -159,7 +181,10 @@ impl Runner {
         let name = trip.file.shown();
         let decoded = super::contain::contain(|| trip.chain.decode.decode(&bytes, &name));
         let failure = match decoded {
-            Ok(Ok(decoded)) => return Ok(envelopes(decoded, &name, signature.size)),
+            Ok(Ok(mut decoded)) => {
+                trip.skipped = std::mem::take(&mut decoded.skipped);
+                return Ok(envelopes(decoded, &name, signature.size));
+            }
             Ok(Err(error)) => Failure::from(error),
             Err(panic) => Failure::panic("decode", panic),
         };
@@ -388,7 +413,7 @@ impl Tally {
         if self.learned.is_empty() {
             let outcome =
                 if self.filtered || self.keys.is_empty() { Outcome::Filtered } else { Outcome::Duplicate };
-            let note = if self.keys.is_empty() { "no session in the file".into() } else { note };
+            let note = if note.is_empty() { "no session in the file".into() } else { note };
             return Judged::Nothing { outcome, note, sessions: self.keys };
         }
         let original = super::original::RewriteOriginal::wished(

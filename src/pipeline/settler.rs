@@ -52,6 +52,8 @@ pub(super) struct Settler {
     pub(super) moved: Vec<OsString>,
     /// Files that are settled but could not be moved.
     pub(super) unmoved: Vec<Settled>,
+    /// The last write of the store failed.
+    pub(super) totals_unsure: bool,
 }
 
 /// A file in the ledger, and where it belongs.
@@ -67,7 +69,8 @@ pub(super) struct Settled {
 struct Group {
     batch: StateBatch,
     settled: Vec<Settled>,
-    places: Vec<Place>,
+    /// Batches of the journal, each with the sessions in it that were not settled after all.
+    places: Vec<(Place, Vec<SessionKey>)>,
     replies: Vec<oneshot::Sender<bool>>,
 }
 
@@ -97,6 +100,13 @@ impl Settler {
 
     fn carry_out(&mut self, orders: Vec<Order>) {
         let mut group = Group::default();
+        if self.totals_unsure
+            && let Ok(totals) = self.state.totals()
+        {
+            // A write that failed may yet have reached the disk.
+            *self.shared_totals() = totals;
+            self.totals_unsure = false;
+        }
         let mut totals = *self.shared_totals();
         // First, so that a file of the same name that came since keeps its own record.
         let moved = std::mem::take(&mut self.moved);
@@ -104,10 +114,14 @@ impl Settler {
         for order in orders {
             match order {
                 Order::Settle(recording) => {
-                    group.places.extend(recording.batch);
+                    let mut left_out = Vec::new();
                     for unit in recording.units {
-                        self.enter(unit, &mut group, &mut totals);
+                        let keys = unit.keys();
+                        if !self.enter(unit, &mut group, &mut totals) {
+                            left_out.extend(keys);
+                        }
                     }
+                    group.places.extend(recording.batch.map(|place| (place, left_out)));
                 }
                 Order::Park { name, record, reply } => {
                     group.batch.put_file(&name, &record);
@@ -127,12 +141,14 @@ impl Settler {
         match self.state.apply(group.batch) {
             Ok(()) => {
                 *self.shared_totals() = totals;
-                group.places.into_iter().for_each(|place| self.courier.release(place));
+                group.places.into_iter().for_each(|(place, left_out)| self.courier.release(place, left_out));
                 self.move_files(group.settled);
             }
             Err(problem) => {
                 error!(error = %problem, "the state store cannot be written");
+                self.courier.keep_journal();
                 self.moved = moved;
+                self.totals_unsure = true;
                 for settled in group.settled {
                     settled.answer(Reply::Stalled(problem.to_string()));
                 }
@@ -147,12 +163,12 @@ impl Settler {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a file into the ledger.
-    fn enter(&self, unit: Unit, group: &mut Group, totals: &mut Totals) {
+    /// Writes a file into the ledger; `false` if it has to be judged again.
+    fn enter(&self, unit: Unit, group: &mut Group, totals: &mut Totals) -> bool {
         let Unit { file, signature, judged, reply } = unit;
         if file.changed_since(&self.home, signature) {
             let _ = reply.send(Reply::Changed);
-            return;
+            return false;
         }
         let number = totals.entries;
         let mut entry = LedgerEntry {
@@ -174,7 +190,7 @@ impl Settler {
                         Err(error) => {
                             let _ =
                                 reply.send(Reply::Stalled(format!("cannot redact the original: {error}")));
-                            return;
+                            return false;
                         }
                     }
                 }
@@ -201,6 +217,7 @@ impl Settler {
         group.batch.put_entry(number, &entry);
         let settled = Settled { file, outcome: entry.outcome, sidecar: kept_sidecar, reply: Some(reply) };
         group.settled.push(settled);
+        true
     }
 
     fn enter_sessions(
@@ -259,6 +276,12 @@ impl Settler {
                     let outcome = one.outcome;
                     one.answer(Reply::Settled(outcome));
                 }
+                Err(error) if one.is_gone(&self.home, &error) => {
+                    warn!(file = one.file.shown(), "a settled file was taken away before it could be moved");
+                    self.moved.push(one.file.name.clone());
+                    let outcome = one.outcome;
+                    one.answer(Reply::Settled(outcome));
+                }
                 Err(error) => {
                     error!(file = one.file.shown(), %error, "a settled file cannot be moved; trying again");
                     // The worker need not wait: the ledger has it.
@@ -305,6 +328,12 @@ impl Settled {
         };
         info!(file = self.file.shown(), outcome = ?self.outcome, to = %to.display(), "settled");
         Ok(())
+    }
+
+    /// Whether a move failed because somebody took the file away, and not because its new folder is missing.
+    fn is_gone(&self, home: &Home, error: &std::io::Error) -> bool {
+        let not_found = |error: &std::io::Error| error.kind() == std::io::ErrorKind::NotFound;
+        not_found(error) && platform::lstat(&self.file.path(home)).is_err_and(|error| not_found(&error))
     }
 
     fn answer(self, reply: Reply) {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use super::names::{move_into, shown};
+use super::names::{move_into, next_number, numbered, shown};
 use super::{Home, SIDECAR_SUFFIX};
 use crate::platform::{self, Signature};
 
@@ -96,10 +96,25 @@ pub enum ReadError {
     Io(#[source] io::Error),
 }
 
+/// A name that neither `done/` nor `failed/` has yet, so that the file keeps one name from here to its end.
+fn free_name(home: &Home, name: &OsStr) -> OsString {
+    let is_taken =
+        |name: &OsStr| [&home.done, &home.failed].iter().any(|dir| platform::lstat(&dir.join(name)).is_ok());
+    let fits = name.len() + SIDECAR_SUFFIX.len() <= super::names::LONGEST;
+    let mut candidate = if fits { name.to_os_string() } else { numbered(name, 1, SIDECAR_SUFFIX.len()) };
+    let mut attempts = 1;
+    while is_taken(&candidate) {
+        attempts += 1;
+        candidate = numbered(name, next_number(attempts), SIDECAR_SUFFIX.len());
+    }
+    candidate
+}
+
 impl Claimed {
     /// Moves a file out of the spool. Its content is not touched.
     pub(super) fn take(home: &Home, name: &OsStr, refusal: Option<Refusal>) -> io::Result<Self> {
-        let path = move_into(&home.spool.join(name), &home.work, name, 0)?;
+        let path =
+            move_into(&home.spool.join(name), &home.work, &free_name(home, name), SIDECAR_SUFFIX.len())?;
         let name = path.file_name().map_or_else(|| name.to_os_string(), OsStr::to_os_string);
         Ok(Claimed { name, refusal })
     }
@@ -147,9 +162,12 @@ impl Claimed {
         Ok((bytes, after))
     }
 
-    /// Whether the file was written to since it was read.
+    /// Whether the file was written to, or taken away, since it was read.
     pub fn changed_since(&self, home: &Home, signature: Signature) -> bool {
-        platform::lstat(&self.path(home)).is_ok_and(|now| Signature::of(&now) != signature)
+        match platform::lstat(&self.path(home)) {
+            Ok(now) => Signature::of(&now) != signature,
+            Err(error) => error.kind() == ErrorKind::NotFound,
+        }
     }
 
     /// Moves the file to `done/`, under its own name where that is free.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::platform;
 
 /// Longest file name that common file systems take, in bytes.
-const LONGEST: usize = 255;
+pub(super) const LONGEST: usize = 255;
 
 /// A file name as text for logs and sidecars: bytes that are not UTF-8 and control characters are replaced.
 pub fn shown(name: &OsStr) -> String {
@@ -75,6 +75,17 @@ pub(super) fn numbered(name: &OsStr, number: usize, room: usize) -> OsString {
     out
 }
 
+/// The number for another try at a name that is taken: 2, 3, … and, for an app that uses one name for all its files,
+/// the time instead of a search through thousands.
+pub(super) fn next_number(attempt: usize) -> usize {
+    const FEW: usize = 20;
+    if attempt <= FEW {
+        return attempt;
+    }
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    usize::try_from(now.as_millis()).unwrap_or(usize::MAX - attempt).saturating_add(attempt)
+}
+
 /// The longest prefix of at most `max` bytes that does not cut a UTF-8 character in two.
 fn cut_at_char(bytes: &[u8], max: usize) -> &[u8] {
     if bytes.len() <= max {
@@ -98,7 +109,7 @@ pub(super) fn move_into(from: &Path, folder: &Path, name: &OsStr, room: usize) -
         match platform::rename_no_replace(from, &to) {
             Ok(()) => return Ok(to),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                candidate = numbered(name, number, room);
+                candidate = numbered(name, next_number(number), room);
             }
             Err(error) => return Err(error),
         }

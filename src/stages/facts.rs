@@ -1,29 +1,30 @@
 //! `facts`: what users say of themselves, with the words that prove it.
 
 mod rules;
+mod tools;
 mod value;
 mod words;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 
-use aho_corasick::AhoCorasick;
 use async_trait::async_trait;
-use regex::{Captures, Regex};
+use regex::Captures;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use self::rules::{RULES, Rule, written_out};
+use self::rules::{RULES, Rule, pattern};
 use self::value::ValueReader;
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Fact, Quote, Role, Session};
 use crate::text::prose::{normal, sentences};
+use crate::text::trigger::Triggers;
 use crate::text::voice::{Sentence, earnest, staged_from, stated};
 
 /// Finds what users say of themselves: name, place, work, family, tools, projects, plans, dates. Only what lasts, and
 /// only in the user's own words: not in code, quotes, pastes, questions, conditions, reported speech or role-play.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct FactsConfig {
+pub struct FactsSettings {
     /// Attributes that are not looked for, by their name or the part before the dot: `name`, `age`, `birthday`,
     /// `lives_in`, `from`, `time_zone`, `works_as`, `works_at`, `works_in`, `studies`, `languages`, `family`, `pet`,
     /// `uses`, `project`, `favourite`, `hobby`, `owns`, `plan`, `event`, `health`, `diet`. Default: none. Example:
@@ -33,13 +34,13 @@ pub struct FactsConfig {
     pub min_confidence: f64,
 }
 
-impl Default for FactsConfig {
+impl Default for FactsSettings {
     fn default() -> Self {
-        FactsConfig { disable: Vec::new(), min_confidence: 0.5 }
+        FactsSettings { disable: Vec::new(), min_confidence: 0.5 }
     }
 }
 
-impl StageConfig for FactsConfig {
+impl StageConfig for FactsSettings {
     const KIND: &'static str = "facts";
 
     fn build(self, _services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -50,12 +51,8 @@ impl StageConfig for FactsConfig {
 #[derive(Debug)]
 struct Facts {
     min_confidence: f64,
-    /// By their number in [`RULES`]; `None` where disabled.
-    rules: Vec<Option<Regex>>,
     values: ValueReader,
-    triggers: AhoCorasick,
-    /// The rules that each trigger wakes, as bits.
-    wakes: Vec<u128>,
+    triggers: Triggers,
 }
 
 /// The part of an attribute before its dot.
@@ -64,27 +61,21 @@ fn group(attribute: &str) -> &str {
 }
 
 impl Facts {
-    fn new(config: FactsConfig) -> Result<Self, Vec<Problem>> {
+    fn new(config: FactsSettings) -> Result<Self, Vec<Problem>> {
         let problems = config.problems();
         if !problems.is_empty() {
             return Err(problems);
         }
-        let compile = |rule: &Rule| {
-            let wanted =
-                !config.disable.iter().any(|name| name == rule.attribute || name == group(rule.attribute));
-            wanted.then(|| Regex::new(&written_out(rule.pattern))).transpose()
-        };
         let broken = |error: &dyn std::fmt::Display| {
             vec![Problem::new("", format!("a built-in pattern is broken: {error}"))]
         };
-        let rules = RULES.iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| broken(&e))?;
         let values = ValueReader::new().map_err(|e| broken(&e))?;
-        let (triggers, wakes) = triggers(&rules).map_err(|e| broken(&e))?;
-        Ok(Facts { min_confidence: config.min_confidence, rules, values, triggers, wakes })
+        let triggers = triggers(&config.disable).map_err(|e| broken(&e))?;
+        Ok(Facts { min_confidence: config.min_confidence, values, triggers })
     }
 }
 
-impl FactsConfig {
+impl FactsSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut groups: Vec<&str> = RULES.iter().map(|rule| group(rule.attribute)).collect();
         groups.sort_unstable();
@@ -104,22 +95,12 @@ impl FactsConfig {
     }
 }
 
-/// One automaton over the triggers of all rules, with the rules each wakes.
-fn triggers(rules: &[Option<Regex>]) -> Result<(AhoCorasick, Vec<u128>), aho_corasick::BuildError> {
-    let mut wakes: HashMap<&str, u128> = HashMap::new();
-    for (bit, rule) in
-        RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some))
-    {
-        for trigger in rule.triggers {
-            *wakes.entry(trigger).or_default() |= 1 << bit;
-        }
-    }
-    let (words, wakes): (Vec<_>, Vec<_>) = wakes.into_iter().unzip();
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-        .build(words)?;
-    Ok((automaton, wakes))
+/// The triggers of all rules that are wanted.
+fn triggers(disabled: &[String]) -> Result<Triggers, aho_corasick::BuildError> {
+    let wanted =
+        |rule: &Rule| !disabled.iter().any(|name| name == rule.attribute || name == group(rule.attribute));
+    let rules = RULES.iter().enumerate().filter(|(_, rule)| wanted(rule));
+    Triggers::new(rules.map(|(bit, rule)| (bit, rule.gate(), rule.triggers)))
 }
 
 #[async_trait]
@@ -140,24 +121,26 @@ impl Facts {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for (index, message) in session.spoken_by(Role::User) {
-            let hits = self.triggers.find_overlapping_iter(&message.text);
-            let mut hits: Vec<(usize, u128)> = hits
-                .filter_map(|hit| Some((hit.start(), *self.wakes.get(hit.pattern().as_usize())?)))
-                .collect();
+            let hits = self.triggers.hits(&message.text);
             if hits.is_empty() {
                 continue;
             }
-            hits.sort_unstable_by_key(|(at, _)| *at);
-            let staged = staged_from(&message.text);
+            let mut staged = None;
             let mut hits = hits.into_iter().peekable();
-            for range in sentences(&message.text).into_iter().take_while(|range| range.start < staged) {
+            for range in sentences(&message.text) {
                 while hits.next_if(|(at, _)| *at < range.start).is_some() {}
                 let mut awake = 0;
                 while let Some((_, bits)) = hits.next_if(|(at, _)| *at < range.end) {
                     awake |= bits;
                 }
                 if awake != 0 {
-                    let facts = self.read(index, &message.text, range, awake);
+                    let facts = self.read(index, &message.text, range.clone(), awake);
+                    // Looked for only now: few sentences say anything.
+                    if facts.is_empty()
+                        || *staged.get_or_insert_with(|| staged_from(&message.text)) <= range.start
+                    {
+                        continue;
+                    }
                     found.extend(facts.into_iter().filter(|fact| {
                         fact.confidence >= self.min_confidence
                             && seen.insert((fact.attribute.clone(), fact.value.to_lowercase()))
@@ -173,12 +156,15 @@ impl Facts {
         let mut found = Vec::new();
         let words = &text[range.clone()];
         let sentence = Sentence { start: range.start, even: normal(words) };
-        let said = stated(sentence.even.as_str());
-        if said.is_empty() {
-            return found;
-        }
+        let even = sentence.even.as_str();
+        // Most patterns match nothing, so that what is stated is worked out only behind the first that does.
+        let mut part = None;
         for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| awake >> number & 1 == 1) {
-            let Some(Some(pattern)) = self.rules.get(number) else { continue };
+            let Some(pattern) = pattern(number) else { continue };
+            if !pattern.is_match(even) {
+                continue;
+            }
+            let said = *part.get_or_insert_with(|| stated(even));
             let mut from = 0;
             while let Some(captures) = pattern.captures_at(said, from) {
                 let Some(whole) = captures.get(0) else { break };
@@ -191,7 +177,7 @@ impl Facts {
                     let (Some(quote), Some(value)) = (text.get(quoted.clone()), text.get(written)) else {
                         continue;
                     };
-                    if !earnest(&said[..start], &said[read.span.end..]) {
+                    if !earnest(said, start..read.span.end.max(start)) {
                         continue;
                     }
                     let fact = Fact {

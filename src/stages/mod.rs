@@ -8,6 +8,7 @@ pub mod filter;
 pub mod http;
 pub mod kinds;
 pub mod memory;
+pub mod patterns;
 pub mod preferences;
 mod program;
 pub mod redact;

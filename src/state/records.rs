@@ -177,6 +177,13 @@ pub struct Totals {
     pub since: i64,
 }
 
+impl Totals {
+    /// Files that were ever moved to `done/`.
+    pub fn in_done(&self) -> u64 {
+        self.files_learned + self.duplicates + self.filtered
+    }
+}
+
 /// Keys of records as text.
 pub(super) fn hex(key: &SessionKey) -> String {
     key.to_string()

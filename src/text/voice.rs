@@ -1,11 +1,13 @@
 //! Whether words in the first person are the speaker's own and meant.
 
+use std::ops::Range;
 use std::sync::LazyLock;
 
 use regex::Regex;
 
 use super::phrase::listed;
 use super::prose::{Normal, begins_as_question, is_question};
+use super::trigger::ascii;
 
 /// Words that, right before "I …", make it a condition, a question, a wish or a relative clause.
 const TURNING: &str = "\
@@ -13,18 +15,22 @@ const TURNING: &str = "\
     did am can could would will shall may might must have had should suppose imagine pretend assume \
     assuming wish maybe perhaps wherever whatever says said like";
 
-/// What, anywhere before "I …" in its sentence, makes it somebody else's words, fiction, irony or its own denial.
-const FOREIGN: &str = concat!(
+/// What, anywhere before "I …" in its sentence, makes it somebody else's words or its own denial.
+const REPORTED: &str = concat!(
     r"\b(?:he|she|they|who|it|[a-z]+)\s+(?:always\s+|often\s+|just\s+|once\s+)?",
     r"(?:says?|said|tells?|told|asks?|asked|claims?|claimed|thinks?|thought|believes?|wrote|writes|mentioned|",
     r"complained|replied|answered|argues?|insists?|shouted|assumes?)\b",
     r"|\b(?:can't|cannot|couldn't|wouldn't|won't|don't|didn't|do\s+not|not|never|hardly)\s+(?:\w+\s+)?",
     r"(?:say|think|claim|mean|imply|believe|suggest|pretend)\b",
-    r"|\bnot\s+(?:that|like|as\s+if|because)\b|\bas\s+(?:if|though)\b|\bi\s+(?:wonder|doubt)\b|\bnot\s+sure\b",
+);
+
+/// What else takes the earnest out of a statement: fiction, irony, a clause that only belongs to a noun.
+const UNREAL: &str = concat!(
+    r"\bnot\s+(?:that|like|as\s+if|because)\b|\bas\s+(?:if|though)\b|\bi\s+(?:wonder|doubt)\b|\bnot\s+sure\b",
     r"|\b(?:write|draft|compose|generate|imagine|pretend|suppose|act\s+as|act\s+like|role-?play|play\s+the\s+role|",
     r"character|lyrics|narrator|protagonist|persona|bio|headline|slogan|sentence|phrase|meaning\s+of|let's\s+say)\b",
-    r"|\b(?:things?|stuff|people|something|anything|everything|someone|ones?|part|kind)\s+(?:that\s+|who\s+)?$",
-    r"|^(?:oh|yeah|wow|ah|sure|great|right|of\s+course)\b[\s,]*(?:[a-z]+[\s,]+){0,3}$",
+    r"|\b(?:things?|stuff|people|something|anything|everything|someone|ones?|part|kind)(?:\s+(?:that|who))?$",
+    r"|^(?:yeah,?\s+right|oh,?\s+(?:great|joy|wonderful|sure|yes)|wow|of\s+course)\b[\s,!]*(?:[a-z]+[\s,]*){0,2}$",
 );
 
 /// Subjects of "said", "told", … that leave the words the speaker's own: "as I said, …", "you know, …".
@@ -38,23 +44,34 @@ const STAGED: &str = concat!(
     r"how\s+(?:may|can)\s+i\s+(?:help|assist)\s+you|(?:what|how)\s+can\s+i\s+do\s+for\s+you\s+today)",
 );
 
-static FOREIGN_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(FOREIGN).ok());
-static STAGED_IN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(STAGED).ok());
+static REPORTED_BEFORE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(&ascii(REPORTED.to_owned())).ok());
+static UNREAL_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&ascii(UNREAL.to_owned())).ok());
+static STAGED_IN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&ascii(STAGED.to_owned())).ok());
 
-/// Whether a statement in the first person is meant, judged by what stands before and behind it in its sentence (both
-/// as [`Normal`] text).
-pub(crate) fn earnest(before: &str, behind: &str) -> bool {
-    let before = before.trim_end();
+/// Whether a statement in the first person is meant, judged by what stands around it in its sentence, a [`Normal`]
+/// text.
+pub(crate) fn earnest(sentence: &str, statement: Range<usize>) -> bool {
+    let before = sentence[..statement.start].trim_end();
+    let unreal = UNREAL_BEFORE.as_ref().is_some_and(|unreal| !before.is_empty() && unreal.is_match(before));
+    // "Oh I just love paying taxes."
+    let ironic =
+        before.starts_with("oh") && before.len() < 4 && sentence[statement.start..].starts_with("i just ");
+    !unreal && !ironic && ordered(sentence, statement)
+}
+
+/// Whether an order is the speaker's own.
+pub(crate) fn ordered(sentence: &str, order: Range<usize>) -> bool {
+    let before = sentence[..order.start].trim_end();
     let last = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or(before);
-    if listed(TURNING, last) || reported_behind(behind) {
+    if listed(TURNING, last) || reported_behind(&sentence[order.end..]) {
         return false;
     }
-    if before.is_empty() {
-        return true;
-    }
-    FOREIGN_BEFORE.as_ref().is_none_or(|foreign| {
-        foreign.find_iter(before).all(|found| OWN.iter().any(|own| found.as_str().starts_with(own)))
-    })
+    let own = |found: &str| OWN.iter().any(|own| found.starts_with(own));
+    before.is_empty()
+        || REPORTED_BEFORE
+            .as_ref()
+            .is_none_or(|reported| reported.find_iter(before).all(|found| own(found.as_str())))
 }
 
 /// "…, said the critic".
@@ -113,10 +130,22 @@ mod tests {
 
     #[test]
     fn only_words_that_are_meant_are_earnest() {
-        for before in
-            ["", "honestly, ", "as i said, ", "i told you that ", "because ", "when i cook, ", "you know, "]
-        {
-            assert!(earnest(before, ""), "{before}");
+        let meant = |before: &str, statement: &str, behind: &str| {
+            let sentence = format!("{before}{statement}{behind}");
+            earnest(&sentence, before.len()..before.len() + statement.len())
+        };
+        for before in [
+            "",
+            "honestly, ",
+            "as i said, ",
+            "i told you that ",
+            "because ",
+            "when i cook, ",
+            "you know, ",
+            "yeah, ",
+            "oh ",
+        ] {
+            assert!(meant(before, "i love jazz", "."), "{before}");
         }
         for before in [
             "if ",
@@ -128,11 +157,15 @@ mod tests {
             "why do ",
             "tom thinks ",
             "i wonder whether ",
+            "the things ",
+            "yeah right, ",
         ] {
-            assert!(!earnest(before, ""), "{before}");
+            assert!(!meant(before, "i love jazz", "."), "{before}");
         }
-        assert!(!earnest("", ", said the critic"));
-        assert!(earnest("", ", i said"));
+        assert!(!meant("", "i love jazz", ", said the critic"));
+        assert!(meant("", "i love jazz", ", i said"));
+        assert!(!meant("oh ", "i just love taxes", ""));
+        assert!(ordered("when you write rust, use async", 21..30));
     }
 
     #[test]

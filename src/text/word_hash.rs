@@ -14,7 +14,7 @@ static SEED: LazyLock<u64> = LazyLock::new(|| std::hash::BuildHasher::hash_one(&
 pub(crate) type WordMap<V> = HashMap<WordId, V, BuildHasherDefault<Given>>;
 
 /// The hash of a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WordId(u64);
 
 impl WordId {

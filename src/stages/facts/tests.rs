@@ -60,9 +60,12 @@ fn facts(texts: &[&str]) -> Vec<(String, String, bool)> {
     stage("").unwrap().find(&said(texts)).into_iter().map(|f| (f.attribute, f.value, f.exclusive)).collect()
 }
 
+/// Attribute, value, and whether it is exclusive.
+type Told = (&'static str, &'static str, bool);
+
 #[test]
 fn attributes_values_and_whether_a_later_one_takes_the_place() {
-    let cases: [(&str, &[(&str, &str, bool)]); 20] = [
+    let cases: [(&str, &[Told]); 20] = [
         ("I live in São Paulo now.", &[("lives_in", "São Paulo", true)]),
         ("I moved from Kyiv to Oslo in 2022 for work.", &[("lives_in", "Oslo", true)]),
         ("I moved to Oslo in 2022.", &[("lives_in", "Oslo", true)]),
@@ -157,4 +160,10 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
             proptest::prop_assert!(!fact.value.is_empty(), "{}", fact.attribute);
         }
     });
+}
+
+#[test]
+fn every_built_in_pattern_compiles_and_has_a_bit_of_its_own() {
+    assert!((0..RULES.len()).all(|number| pattern(number).is_some()));
+    assert!(RULES.len() <= 128);
 }

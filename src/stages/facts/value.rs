@@ -5,8 +5,10 @@ use std::ops::Range;
 use regex::{Captures, Regex};
 
 use super::rules::{Rule, Value};
-use super::words::{ABODES, LANGUAGES, NATIONS, NO_NAMES, TECHNICAL, TOOLS, VERBISH, WORKPLACES};
+use super::tools::{Belief, is_a_tool};
+use super::words::{ABODES, LANGUAGES, NATIONS, NO_NAMES, TECHNICAL, VERBISH, WORKPLACES};
 use crate::text::phrase::{listed, phrase_len, without_filler, words};
+use crate::text::trigger::ascii;
 use crate::text::voice::Sentence;
 
 /// A value and where it stands in the evened sentence.
@@ -20,20 +22,9 @@ pub(super) struct Read {
 }
 
 impl Read {
-    fn plain(span: Range<usize>) -> Self {
+    pub(super) fn plain(span: Range<usize>) -> Self {
         Read { class: None, span, text: None }
     }
-}
-
-/// What is believed to be a tool.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Belief {
-    /// Those of the list, and what is written with a capital.
-    Capital,
-    /// Those of the list.
-    Known,
-    /// Phones and computers of the list.
-    Device,
 }
 
 /// Reads the values of matches.
@@ -51,7 +42,7 @@ const EMPTY: &str = "\
     again abroad day night";
 
 /// Words that end a place or an employer.
-const ENDING: &str = "\
+pub(super) const ENDING: &str = "\
     and with for since last this next these right now where when because but so as on at who or while after before \
     until about if i we my by than then via from ago currently originally again yet too please thanks btw lol haha \
     together during to is are was has have myself alone part full";
@@ -80,8 +71,8 @@ impl ValueReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let tongues = LANGUAGES.replace(' ', "|").replace('_', "[ -]");
         Ok(ValueReader {
-            dated: Regex::new(&DATED.replace(' ', r"\s+"))?,
-            tongue: Regex::new(&format!(r"\b(?:{tongues})\b"))?,
+            dated: Regex::new(&ascii(DATED.to_owned()))?,
+            tongue: Regex::new(&ascii(format!(r"\b(?:{tongues})\b")))?,
         })
     }
 
@@ -204,9 +195,9 @@ fn shouted(original: &str) -> bool {
 }
 
 /// The words of a value, evened, with the way to their original.
-struct Written<'a> {
-    even: &'a str,
-    at: usize,
+pub(super) struct Written<'a> {
+    pub(super) even: &'a str,
+    pub(super) at: usize,
     sentence: &'a Sentence<'a>,
     original: &'a str,
 }
@@ -216,12 +207,12 @@ impl Written<'_> {
         self.original.get(self.sentence.even.span(span)).unwrap_or_default()
     }
 
-    fn capital(&self, at: usize) -> bool {
+    pub(super) fn capital(&self, at: usize) -> bool {
         self.written(self.at + at..self.at + self.even.len()).chars().next().is_some_and(char::is_uppercase)
     }
 
     /// Whether the speaker writes without capitals, so that their absence tells nothing.
-    fn casual(&self) -> bool {
+    pub(super) fn casual(&self) -> bool {
         !self.original.contains(char::is_uppercase)
     }
 
@@ -393,124 +384,6 @@ impl Written<'_> {
         (self.casual() && length > 1 && !self.even[..length].contains(['<', '{', '/']))
             .then(|| self.at..self.at + length)
     }
-
-    /// The tools that an enumeration begins with.
-    fn tools(&self, belief: Belief, switched: bool) -> Vec<Read> {
-        let mut found = Vec::new();
-        let mut at = 0;
-        loop {
-            let rest = &self.even[at..];
-            let lead = ["an ", "a ", "the ", "my ", "both ", "mostly ", "mainly ", "plain ", "my trusty "]
-                .iter()
-                .find(|lead| rest.starts_with(**lead))
-                .map_or(0, |lead| lead.len());
-            let Some((length, category)) =
-                self.tool(at + lead, belief != Belief::Capital || lead > 0, switched)
-            else {
-                break;
-            };
-            let start = at + lead;
-            let held = category.is_some_and(|category| matches!(category, "phone" | "computer"));
-            // "a Python script" is no Python, "an Android phone" is one.
-            if (lead > 1 && !closes_a_thing(&self.even[start + length..]))
-                || (belief == Belief::Device && !held)
-            {
-                break;
-            }
-            found.push(Read {
-                class: Some(category.map(|category| format!(".{category}")).unwrap_or_default()),
-                ..Read::plain(self.at + start..self.at + start + length)
-            });
-            let behind = &self.even[start + length..];
-            let joint = [", and ", ", ", " and ", " + ", " with ", " & "]
-                .iter()
-                .find(|joint| behind.starts_with(**joint));
-            match joint {
-                Some(joint) => at = start + length + joint.len(),
-                None => break,
-            }
-        }
-        found
-    }
-
-    /// The tool at an offset: its length with a version behind it, and its category if it is known.
-    fn tool(&self, at: usize, only_known: bool, surely: bool) -> Option<(usize, Option<&'static str>)> {
-        let rest = self.even.get(at..)?;
-        let known = TOOLS
-            .iter()
-            .flat_map(|(category, tools)| tools.split_ascii_whitespace().map(move |tool| (*category, tool)))
-            .filter(|(_, tool)| names(rest, tool))
-            // A lower-case word of one or two letters, or an everyday word, is a tool only where it is written as one.
-            .filter(|(_, tool)| {
-                (tool.len() > 2 && !listed(EVERYDAY, tool)) || surely || self.capital(at) || self.casual()
-            })
-            .max_by_key(|(_, tool)| tool.len());
-        let first = rest.split_whitespace().next()?;
-        let core = first.trim_end_matches(|c: char| !(c.is_alphanumeric() || matches!(c, '+' | '#')));
-        let (length, category) = match known {
-            Some((category, tool)) => (tool.len(), Some(category)),
-            None if only_known
-                || !self.capital(at)
-                || core.len() < 2
-                || listed(NO_TOOLS, core)
-                || core.contains(['<', '{', '(', '`']) =>
-            {
-                return None;
-            }
-            None => (core.len(), None),
-        };
-        // "PostgreSQL 15", "Fedora 40", "Pixel 8 Pro".
-        let behind = &rest[length..];
-        let version =
-            behind.strip_prefix(' ').and_then(|more| more.split_whitespace().next()).map_or(0, |word| {
-                let word = word.trim_end_matches([',', '.', '!', ';', ')']);
-                let numeric = word.starts_with(|c: char| c.is_ascii_digit()) && word.len() < 8;
-                if numeric || matches!(word, "pro" | "max" | "lts") { word.len() + 1 } else { 0 }
-            });
-        Some((length + version, category))
-    }
-}
-
-/// Whether a text begins with what can be nothing but a tool.
-fn is_a_tool(text: &str) -> bool {
-    let all = TOOLS.iter().flat_map(|(_, tools)| tools.split_ascii_whitespace());
-    all.into_iter().any(|tool| tool.len() > 2 && !listed(EVERYDAY, tool) && names(text, tool))
-}
-
-/// Whether a text begins with a tool of the list, as a word of its own.
-fn names(text: &str, tool: &str) -> bool {
-    let same = text.len() >= tool.len()
-        && text.bytes().zip(tool.bytes()).all(|(a, b)| a == b || (b == b'_' && matches!(a, b' ' | b'-')));
-    same && text[tool.len()..]
-        .chars()
-        .next()
-        .is_none_or(|c| !(c.is_alphanumeric() || matches!(c, '_' | '+' | '#' | '/' | '(' | '=')))
-        && !text[tool.len()..].starts_with("-")
-}
-
-/// Tools whose names are everyday words.
-const EVERYDAY: &str = "\
-    go rust swift ruby scala julia dart word edge opera brave arc fish express spring rocket phoenix electron node \
-    jest linear signal teams zoom slack canva surface pixel galaxy rider clion cursor zed nano eclipse helix atom \
-    alpine mint nix nim zig sketch reaper premiere safari chrome bash caddy bun deno rails unity unreal flask react \
-    vue angular android windows git mac excel access outlook discord";
-
-/// Capitalised words behind "I use" that are no tools.
-const NO_TOOLS: &str = "\
-    i it this that these those them my your the a an to for when if what which all both some any one two english german \
-    french spanish he she they we you monday tuesday wednesday thursday friday saturday sunday json api apis ui css html \
-    ai id ids url urls csv xml pdf ok";
-
-/// Whether nothing follows that an article could belong to instead.
-fn closes_a_thing(behind: &str) -> bool {
-    let word = behind.split_whitespace().next().unwrap_or_default();
-    let core = word.trim_end_matches(|c: char| !c.is_alphanumeric());
-    !behind.starts_with(' ')
-        || listed(ENDING, core)
-        || listed(
-            "phone tablet laptop computer machine desktop device distro editor shell to as in of now",
-            core,
-        )
 }
 
 fn closes_a_name(behind: &str) -> bool {

