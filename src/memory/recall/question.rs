@@ -60,8 +60,15 @@ const ADVICE: [&str; 36] = [
     "for me to",
     "plan a",
     "looking for",
-    "pick a", "do i like", "do i want", "do i prefer", "i like", "we avoid", "good for me",
-    "would be a good", "makes a good",
+    "pick a",
+    "do i like",
+    "do i want",
+    "do i prefer",
+    "i like",
+    "we avoid",
+    "good for me",
+    "would be a good",
+    "makes a good",
 ];
 
 const LATEST: [&str; 9] = [

@@ -1,5 +1,6 @@
 //! From the turns that scored best by the index to the answer.
 
+use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use jiff::Timestamp;
@@ -23,7 +24,7 @@ const LIMIT_MAX: usize = 10_000;
 /// Turns at the top whose sessions are searched for statements.
 const STATEMENTS_IN: usize = 40;
 /// How much more the newest counts for a question about how things are now.
-const LATEST: f32 = 6.0;
+const LATEST: f32 = 3.0;
 const DAY_MS: f64 = 86_400_000.0;
 
 /// Whose memory is asked.
@@ -117,25 +118,28 @@ struct Places(HashMap<i64, Option<Place>>);
 
 impl Places {
     fn of(&mut self, conn: &Connection, session: i64) -> Result<Option<&Place>, MemoryError> {
-        if !self.0.contains_key(&session) {
-            let sql =
-                "SELECT s.session_id, s.user, u.user_id, coalesce(s.start_ms, s.learned_ms), s.start_time
-                       FROM sessions s JOIN users u ON u.id = s.user WHERE s.id = ?";
-            let read = |row: &Row<'_>| {
-                let start: Option<String> = row.get(4)?;
-                Ok(Place {
-                    session_id: row.get(0)?,
-                    user: row.get(1)?,
-                    user_id: row.get(2)?,
-                    at_ms: row.get(3)?,
-                    local: start.is_some_and(|text| !text.ends_with('Z')),
-                })
-            };
-            let place = conn.prepare_cached(sql)?.query_row([session], read).optional()?;
-            self.0.insert(session, place);
+        Ok(match self.0.entry(session) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(unknown) => unknown.insert(read_place(conn, session)?),
         }
-        Ok(self.0.get(&session).and_then(Option::as_ref))
+        .as_ref())
     }
+}
+
+fn read_place(conn: &Connection, session: i64) -> Result<Option<Place>, MemoryError> {
+    let sql = "SELECT s.session_id, s.user, u.user_id, coalesce(s.start_ms, s.learned_ms), s.start_time
+               FROM sessions s JOIN users u ON u.id = s.user WHERE s.id = ?";
+    let read = |row: &Row<'_>| {
+        let start: Option<String> = row.get(4)?;
+        Ok(Place {
+            session_id: row.get(0)?,
+            user: row.get(1)?,
+            user_id: row.get(2)?,
+            at_ms: row.get(3)?,
+            local: start.is_some_and(|text| !text.ends_with('Z')),
+        })
+    };
+    Ok(conn.prepare_cached(sql)?.query_row([session], read).optional()?)
 }
 
 /// One answer in the making.
