@@ -125,8 +125,11 @@ fn whose(user: Option<&str>) -> Whose<'_> {
 fn ask(memory: &mut Memory, query: &Query<'_>, explain: bool) -> Result<Vec<Hit>, MemoryError> {
     match memory.refresh() {
         // What is indexed can be asked all the same.
-        Err(MemoryError::Busy(_)) => say::error("the newest sessions are not yet in the index", None),
-        other => other?,
+        Ok(()) => {}
+        Err(problem @ (MemoryError::Busy(_) | MemoryError::Open { .. } | MemoryError::DiskFull(_))) => {
+            say::error(format_args!("the newest sessions are not in the answer: {problem}"), problem.hint());
+        }
+        Err(problem) => return Err(problem),
     }
     let mut hits = memory.find(query)?;
     if !explain {

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::dates::dates;
 use super::fields::fields;
 use crate::memory::index::terms::Terms;
-use crate::text::words::{beginning, words};
+use crate::text::words::beginning;
 
 /// Bytes of a question that are read. What is longer is a text pasted in; its beginning tells what it is about.
 const READ: usize = 16 << 10;
@@ -85,7 +85,7 @@ const LATEST: [&str; 9] = [
 
 impl Question {
     /// Reads a question that is asked at `now`.
-    pub(super) fn read(text: &str, now: Timestamp, names: f32, terms: &mut Terms) -> Self {
+    pub(super) fn read(text: &str, now: Timestamp, terms: &mut Terms) -> Self {
         let text = beginning(text, READ);
         let dates = dates(text, now);
         let lower = text.to_lowercase();
@@ -100,14 +100,9 @@ impl Question {
         }
         let spent: Vec<String> = dates.spent.iter().flat_map(|word| terms.distinct(word, 2)).collect();
         let dated: Vec<String> = dates.named.iter().flat_map(|word| terms.distinct(word, 3)).collect();
-        let named: Vec<String> = names_in(text).flat_map(|name| terms.distinct(name, 2)).collect();
         for term in terms.distinct(text, TERMS_MAX) {
             if !spent.contains(&term) {
-                let weight = match () {
-                    () if dated.contains(&term) => DATED,
-                    () if named.contains(&term) => names,
-                    () => 1.0,
-                };
+                let weight = if dated.contains(&term) { DATED } else { 1.0 };
                 question.terms.push((term, weight));
             }
         }
@@ -122,34 +117,24 @@ fn has_word(text: &str, phrase: &str) -> bool {
     })
 }
 
-/// Words with a capital that no beginning of a sentence explains.
-fn names_in(text: &str) -> impl Iterator<Item = &str> {
-    let mut opens = true;
-    let mut last = 0;
-    words(text).filter_map(move |range| {
-        let between = &text[last..range.start];
-        opens |= between.contains(['.', '?', '!', ':', '\n']);
-        last = range.end;
-        let word = &text[range];
-        let name = !opens && word.starts_with(char::is_uppercase) && word.len() > 1;
-        opens = false;
-        name.then_some(word)
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn read(text: &str) -> Question {
-        Question::read(text, "2024-06-12T15:00:00Z".parse().unwrap(), 2.0, &mut Terms::default())
+        Question::read(text, "2024-06-12T15:00:00Z".parse().unwrap(), &mut Terms::default())
     }
 
     #[test]
-    fn words_that_say_when_are_not_looked_for_and_names_count_more() {
+    fn words_that_say_when_are_not_looked_for_and_those_of_a_date_count_half() {
         let question = read("What did I tell Robert about the boiler last week?");
         let terms: Vec<_> = question.terms.iter().map(|(term, weight)| (term.as_str(), *weight)).collect();
-        assert_eq!(terms, [("tell", 1.0), ("robert", 2.0), ("boiler", 1.0)]);
+        assert_eq!(terms, [("tell", 1.0), ("robert", 1.0), ("boiler", 1.0)]);
+        let may = read("the boiler on 8 May 2023").terms;
+        assert_eq!(
+            may[1..],
+            [("8".to_owned(), DATED), ("may".to_owned(), DATED), ("2023".to_owned(), DATED)]
+        );
         assert_eq!((question.times.len(), question.wants_advice, question.wants_latest), (1, false, false));
     }
 

@@ -72,7 +72,7 @@ impl Recall {
         }
         // One snapshot for all that is read.
         let conn = &*conn.unchecked_transaction()?;
-        let question = Question::read(query.text, query.now, query.weights.names, &mut self.terms);
+        let question = Question::read(query.text, query.now, &mut self.terms);
         let scope = times::scope(conn, user, &question.times, query.since)?;
         let keep = 2 * limit + LOOKED_AT;
         let mut found = search(conn, &question.terms, &scope, &query.weights, keep)?;

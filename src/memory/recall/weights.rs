@@ -18,8 +18,6 @@ pub struct Weights {
     pub recency: f32,
     /// Share that the assistant's, the system's and tools' words keep: the memory is about the user.
     pub not_user: f32,
-    /// What a name in the question counts more than another word.
-    pub names: f32,
     /// Whether facts and preferences are results of their own.
     pub statements: bool,
     /// Whether preferences count more for questions that ask for advice.
@@ -42,7 +40,6 @@ impl Default for Weights {
             time: 1.0,
             recency: 0.05,
             not_user: 0.9,
-            names: 1.2,
             statements: true,
             advice: true,
         }
@@ -50,8 +47,8 @@ impl Default for Weights {
 }
 
 /// The features that can be switched off to see what they gain.
-pub const FEATURES: [&str; 9] =
-    ["neighbours", "session", "dates", "time", "recency", "roles", "names", "statements", "advice"];
+pub const FEATURES: [&str; 8] =
+    ["neighbours", "session", "dates", "time", "recency", "roles", "statements", "advice"];
 
 impl Weights {
     /// These weights without one of the [`FEATURES`]; `None` if there is no such feature.
@@ -64,7 +61,6 @@ impl Weights {
             "time" => self.time = 0.0,
             "recency" => self.recency = 0.0,
             "roles" => self.not_user = 1.0,
-            "names" => self.names = 1.0,
             "statements" => (self.statements, self.advice) = (false, false),
             "advice" => self.advice = false,
             _ => return None,
