@@ -5,7 +5,7 @@ use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Exit, open, report, run::prepare, say};
-use crate::config::{Loaded, default_pipeline};
+use crate::config::{Loaded, Span, default_pipeline};
 use crate::daemon::{Daemon, Ended, Services, home_of};
 use crate::spool::Home;
 
@@ -80,7 +80,10 @@ fn lay_out(folder: &Path, services: &Services) -> Result<Loaded, Exit> {
     std::fs::create_dir_all(folder).map_err(failure)?;
     let config = folder.join("pipeline.toml");
     std::fs::write(&config, default_pipeline()).map_err(failure)?;
-    let loaded = open::config(Some(&config), services)?;
+    let mut loaded = open::config(Some(&config), services)?;
+    // The samples are whole when the daemon starts; nobody is still writing the broken ones.
+    loaded.config.settings.spool.settle = Span::millis(1);
+    loaded.config.settings.spool.grace = Span::millis(1);
     let home: Home = home_of(&loaded.config);
     home.prepare().map_err(|problem| {
         say::error(&problem, Some(problem.hint()));

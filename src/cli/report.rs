@@ -107,16 +107,21 @@ fn dead_letters(page: &mut String, home: &Home, entries: &[LedgerEntry]) -> std:
 fn places(page: &mut String, home: &Home, config: &Path) -> std::fmt::Result {
     let root = home.root.display();
     let config = config.display();
+    let atles = std::env::args().next().unwrap_or_else(|| "atles".into());
     writeln!(page, "\nWHERE THINGS LIE")?;
     writeln!(page, "  {root}/memory.db        what was learned, readable with any SQLite tool")?;
     writeln!(page, "  {root}/training_data/   the examples a model can be trained on")?;
     writeln!(page, "  {root}/logs/            a log a session, master_log.jsonl, daemon.log")?;
     writeln!(page, "  {root}/done/ failed/    the files themselves")?;
     writeln!(page, "\nWHAT TO TRY NEXT")?;
-    writeln!(page, "  atles --config {config} failed list")?;
-    writeln!(page, "  atles --config {config} check --dry-run sample_spool/FILE")?;
-    writeln!(page, "  atles --config {config} run        then drop a session into {root}/spool/")?;
-    writeln!(page, "  atles init                        begin with a home of your own")
+    writeln!(page, "  {atles} --config {config} failed list")?;
+    writeln!(
+        page,
+        "  {atles} --config {config} check --dry-run {}/2026-03-09-mara-compose-database.json",
+        home.done.display()
+    )?;
+    writeln!(page, "  {atles} --config {config} run     then drop a session into {root}/spool/")?;
+    writeln!(page, "  {atles} init                      begin with a home of your own")
 }
 
 /// A name that fits its column.

@@ -99,7 +99,7 @@ pub enum Watcher {
     /// The system's notifications if a probe at the start shows that they arrive, else polling.
     #[default]
     Auto,
-    /// The system's notifications; without them the daemon does not start.
+    /// The system's notifications without the probe; what they miss is found every `rescan`.
     Native,
     /// Reading the folder every second: for network filesystems and some containers.
     Poll,

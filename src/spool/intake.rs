@@ -209,7 +209,8 @@ impl Worker {
             WatcherKind::Poll => None,
             WatcherKind::Auto | WatcherKind::Native => {
                 let sink = HintSink::new(self.sink.clone(), self.rescan.clone());
-                watch(&self.home.spool, &sink, PROBE)
+                let probe = (self.settings.watcher == WatcherKind::Auto).then_some(PROBE);
+                watch(&self.home.spool, &sink, probe)
                     .inspect_err(|error| {
                         warn!(%error, every = ?POLL, "falling back to polling the spool");
                     })

@@ -16,7 +16,7 @@ pub enum WatcherKind {
     /// Native events; polling where a probe at start shows that none arrive.
     #[default]
     Auto,
-    /// Native events only.
+    /// Native events, without the probe.
     Native,
     /// No events: the spool is read every second.
     Poll,
@@ -83,16 +83,17 @@ pub(super) enum WatchError {
     Unwritable(#[from] std::io::Error),
 }
 
-/// Watches one flat folder, and proves with a probe file that events arrive.
+/// Watches one flat folder; with `patience`, proves with a probe file that events arrive.
 pub(super) fn watch(
     spool: &Path,
     sink: &HintSink,
-    patience: Duration,
+    patience: Option<Duration>,
 ) -> Result<RecommendedWatcher, WatchError> {
     let sink = HintSink { probe: Arc::default(), ..sink.clone() };
     let for_events = sink.clone();
     let mut watcher = notify::recommended_watcher(move |event| for_events.accept(event))?;
     watcher.watch(spool, RecursiveMode::NonRecursive)?;
+    let Some(patience) = patience else { return Ok(watcher) };
 
     let name: OsString = format!(".atles-probe-{}", std::process::id()).into();
     let (heard, listen) = sync_channel(1);
@@ -141,7 +142,7 @@ mod tests {
     fn a_rename_into_the_folder_is_told_from_a_write() {
         let dir = tempfile::tempdir().unwrap();
         let (sink, hints, _) = sink(64);
-        let _watcher = watch(dir.path(), &sink, Duration::from_secs(5)).unwrap();
+        let _watcher = watch(dir.path(), &sink, Some(Duration::from_secs(5))).unwrap();
         std::fs::write(dir.path().join(".a.json.tmp"), "{}").unwrap();
         std::fs::rename(dir.path().join(".a.json.tmp"), dir.path().join("a.json")).unwrap();
         let renamed = std::iter::from_fn(|| hints.recv_timeout(Duration::from_secs(5)).ok())

@@ -4,6 +4,7 @@ mod assign;
 mod checks;
 mod document;
 mod joint;
+mod names;
 mod numbers;
 mod personal;
 mod phone;

@@ -63,7 +63,7 @@ struct Rule {
 }
 
 /// What may come before, without meaning anything yet.
-const OPENING: &str = r"^(?:(?:wow|haha|no+|nope|nah|hm+|um+|uh|oh|ah|ok|okay|well|but|and|so|wait|hey|sorry|yes|yeah|now|still|also|because|unfortunately|again|thanks|thank you|actually|i think|i'm afraid|it seems|i mean)(?:[\s,.!;:…–-]+|$))*?";
+const OPENING: &str = r"^(?:(?:wow|haha|ugh|nice|cool|great|perfect|awesome|yay|no+|nope|nah|hm+|um+|uh|oh|ah|ok|okay|well|but|and|so|wait|hey|sorry|yes|yeah|now|still|also|because|unfortunately|again|thanks|thank you|actually|i think|i'm afraid|it seems|i mean)(?:[\s,.!;:…–-]+|$))*?";
 
 /// That, or what the assistant gave.
 const IT: &str = r"(?:that|this|it|these|those|they|(?:the|your|this|that|these|those) (?:last |first |second |third |previous |new )?(?:answer|response|reply|part|line|step|number|date|name|year|sentence|paragraph|half|point|figure|value|code|example|solution|output|result|suggestion|version|translation|summary|explanation|one|command|link|function|query|script|formula|recipe|calculation|statement)s?)";
@@ -88,7 +88,7 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Rejection,
         when: When::Always,
-        pattern: r"IT (?:still )?(?:doesn't|does not|didn't|did not|don't|do not|won't|isn't|can't) (?:even |really |actually |quite )*(?:work|help|compile|run|answer|make (?:any )?sense|fix|solve|change anything|look right|sound right|working)",
+        pattern: r"IT (?:makes|made) no sense|IT(?:'s| is| was) not it(?:\W|$)|(?:are|did|do) you (?:even|actually) (?:read|reading|listen|listening|understand)\W|(?:IT )?(?:still )?(?:doesn't|does not|didn't|did not|don't|do not|won't|isn't|can't) (?:even |really |actually |quite )*(?:work|help|compile|run|answer|make (?:any )?sense|fix|solve|change anything|look right|sound right|working)",
     },
     Rule {
         kind: Kind::Rejection,
@@ -124,7 +124,7 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Correction,
         when: When::Always,
-        pattern: r"(?:it|that|this|the (?:answer|result|output)|there) (?:should (?:be|have been|say|return|not|only)|shouldn't (?:be|have)|was supposed to be)\W",
+        pattern: r"(?:it|that|this|there|the (?:answer|result|output)) (?:should (?:have been|say|return|not|only)|shouldn't (?:be|have)|was supposed to be)\W|(?:that|this|the (?:answer|result|output)) should be\W",
     },
     Rule {
         kind: Kind::Correction,
@@ -134,7 +134,7 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Correction,
         when: When::Always,
-        pattern: r"(?:there(?:'s| is| are) (?:a|an|some|still a|two|several) (?:mistake|error|bug|typo|problem|issue)s? (?:in|with) (?:your|the|that|this)|that's not (?:how|where|when|why|who|the (?:case|right|correct|way|same))|i meant\W)",
+        pattern: r"(?:there(?:'s| is| are) (?:a|an|some|still a|two|several) (?:mistake|error|bug|typo|problem|issue)s? (?:in|with) (?:your|the|that|this)|that's not (?:how|where|when|why|who|the (?:case|right|correct|way|same)))",
     },
     Rule {
         kind: Kind::Correction,
@@ -150,12 +150,12 @@ const RULES: &[Rule] = &[
     Rule {
         kind: Kind::Rephrase,
         when: When::Always,
-        pattern: r"(?:let me (?:rephrase|clarify|put it|try again|ask (?:again|differently|it differently|that differently)|be (?:more )?(?:clear|specific|clearer))|in other words|to (?:rephrase|clarify|be (?:clear|more specific|clearer))(?:\W|$)|what i (?:mean|meant) (?:is|was)|i'll (?:rephrase|ask again|say it again|repeat)|as i (?:already )?(?:said|mentioned|told you|wrote|explained)|like i said|i repeat|my question (?:is|was)\W|i (?:was|am|'m) asking (?:about|for|if|whether|how))",
+        pattern: r"(?:let me (?:rephrase|clarify|put it|try again|ask (?:again|differently|it differently|that differently)|be (?:more )?(?:clear|specific|clearer))|in other words|to (?:rephrase|clarify|be (?:clear|more specific|clearer))(?:\W|$)|what i (?:mean|meant) (?:is|was)|i meant\W|i'll (?:rephrase|ask again|say it again|repeat)|as i (?:already )?(?:said|mentioned|told you|wrote|explained)|like i said|i repeat|my question (?:is|was)\W|i (?:was|am|'m) asking (?:about|for|if|whether|how))",
     },
     Rule {
         kind: Kind::Clarification,
         when: When::Always,
-        pattern: r"(?:what do you mean|what does (?:that|this|it) (?:even )?mean|what(?:'s| is) that supposed to mean|i (?:don't|do not|didn't|did not|still don't|can't|cannot) (?:really |quite |fully |completely )?(?:understand(?:\W|$)|(?:get|follow|see) (?:it|this|that|what|how|why)(?:\W|$))|i(?:'m| am) (?:still |a bit |a little |so |very |really |now )*(?:confused|lost|not sure i (?:understand|follow|get))|(?:can|could|would|will) you (?:please )?(?:explain (?:that|this|it|again|further|more|what you)|clarify|elaborate|be more (?:specific|precise|clear)|rephrase|say that again|go into more detail)|(?:please )?(?:clarify|elaborate)(?:\W|$)|huh\W*$|how so\W*$|why is that\W*$|meaning what)",
+        pattern: r"(?:what do you mean|what does (?:that|this|it) (?:even )?mean|what(?:'s| is) that supposed to mean|i (?:don't|do not|didn't|did not|still don't|can't|cannot) (?:really |quite |fully |completely )?(?:understand(?:\W|$)|(?:get|follow|see) (?:it|this|that|what|how|why)(?:\W|$))|i(?:'m| am) (?:still |a bit |a little |so |very |really |now )*(?:confused|lost|not sure i (?:understand|follow|get))|not sure i (?:understand|follow|get)(?:\W|$)|(?:can|could|would|will) you (?:please )?(?:explain (?:that|this|it|again|further|more|what you)|clarify|elaborate|be more (?:specific|precise|clear)|rephrase|say that again|go into more detail)|(?:please )?(?:clarify|elaborate)(?:\W|$)|huh\W*$|how so\W*$|why is that\W*$|meaning what)",
     },
     Rule {
         kind: Kind::Positive,
@@ -183,7 +183,7 @@ const RULES: &[Rule] = &[
 const NO_PRAISE: &str = r"\bin advance\b|^(?:thanks|thank you)[,.!]? (?:but|however|though)\b|\b(?:except|unless|if (?:you|it|that|we)|would (?:be|have)|could be|if only|until|almost|though|however)\b|\bbut (?:it|that|this|the|you|i|not|there|still|when|now|can|could|why|what|how|isn't)\b|\bno,? thank";
 
 /// Signs of what would be right.
-const RIGHT: &str = r"\bshould\b|\binstead\b|\bnot\s+\S+\s+but\b|\bi (?:meant|said|asked|told|wanted|specified)\b|\byou (?:just |still |also |completely )*(?:forgot|missed|ignored|misread|overlooked|left out|skipped|confused|mixed)\b|\b(?:it|that|this|they)(?:'s| is| was|'re| are)\s+(?:actually\s+)?(?:a|an|the|in|on|from|called|spelled|\d+)\b";
+const RIGHT: &str = r"(?:wrong|incorrect|right|correct|true|false|mistaken)\s*[,;:–-]+\s*\S+\s+\S+\s+\S|\bshould\b|\binstead\b|\bnot\s+\S+\s+but\b|\bi (?:meant|said|asked|told|wanted|specified)\b|\byou (?:just |still |also |completely )*(?:forgot|missed|ignored|misread|overlooked|left out|skipped|confused|mixed)\b|\b(?:it|that|this|they)(?:'s| is| was|'re| are)\s+(?:actually\s+)?(?:a|an|the|in|on|from|called|spelled|\d+)\b";
 
 /// The beginning of a sentence that says how it is.
 const STATES: &str = r"^(?:it|he|she|they|the|there|in|on|at)(?:'s|'re)?\s+\S+\s+\S";

@@ -3,6 +3,7 @@
 use std::ops::Range;
 
 use super::checks::{entropy, stand_in, uuid, wordlike};
+use super::names::{HARMLESS, KEYS, Promise, promise};
 use super::rules::Found;
 use super::shape::{first_bytes, past_escape};
 use super::structural::mixed;
@@ -11,153 +12,6 @@ use super::structural::mixed;
 pub(super) const PASSWORD_WORDS: &[&str] = &["pass", "pwd"];
 /// What the names of other secrets hold.
 pub(super) const SECRET_WORDS: &[&str] = &["secret", "token", "key", "auth", "credential"];
-
-const PASSWORDS: [&str; 10] = [
-    "password",
-    "passwd",
-    "pwd",
-    "pass",
-    "passphrase",
-    "passcode",
-    "passwort",
-    "userpassword",
-    "dbpassword",
-    "userpwd",
-];
-const SECRETS: [&str; 15] = [
-    "secret",
-    "token",
-    "credential",
-    "credentials",
-    "auth",
-    "apikey",
-    "accesskey",
-    "secretkey",
-    "privatekey",
-    "authkey",
-    "authtoken",
-    "accesstoken",
-    "apitoken",
-    "apisecret",
-    "clientsecret",
-];
-/// Words that make a secret of the `key` behind them.
-const KEYS: [&str; 24] = [
-    "api",
-    "access",
-    "secret",
-    "private",
-    "encryption",
-    "encrypt",
-    "signing",
-    "sign",
-    "master",
-    "service",
-    "account",
-    "app",
-    "admin",
-    "client",
-    "storage",
-    "shared",
-    "license",
-    "auth",
-    "session",
-    "deploy",
-    "webhook",
-    "subscription",
-    "hmac",
-    "jwt",
-];
-/// Words before `key` or `token` that say it is no secret.
-const HARMLESS: [&str; 26] = [
-    "public",
-    "pub",
-    "csrf",
-    "xsrf",
-    "next",
-    "page",
-    "continuation",
-    "primary",
-    "foreign",
-    "sort",
-    "partition",
-    "cache",
-    "max",
-    "min",
-    "num",
-    "total",
-    "prompt",
-    "completion",
-    "stop",
-    "pad",
-    "eos",
-    "bos",
-    "object",
-    "index",
-    "row",
-    "host",
-];
-/// What may follow the telling word in a name.
-const TAILS: [&str; 14] = [
-    "value", "string", "str", "dev", "prod", "test", "staging", "live", "old", "new", "base64", "b64",
-    "plain", "env",
-];
-
-/// What a name promises of its value.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Promise {
-    /// A password, however simple.
-    Password,
-    /// A token, random to the eye.
-    Secret,
-    /// A `key` that may as well be one of a map.
-    Perhaps,
-}
-
-/// Splits a name into its words: `dbPassword`, `DB_PASSWORD` and `db-password` are `db`, `password`.
-fn words(name: &str) -> Vec<String> {
-    let mut words: Vec<String> = Vec::new();
-    let (mut open, mut lower) = (false, false);
-    for c in name.chars() {
-        if !c.is_ascii_alphanumeric() {
-            open = false;
-            continue;
-        }
-        if !open || (c.is_ascii_uppercase() && lower) {
-            words.push(String::new());
-        }
-        (open, lower) = (true, c.is_ascii_lowercase() || c.is_ascii_digit());
-        if let Some(word) = words.last_mut() {
-            word.push(c.to_ascii_lowercase());
-        }
-    }
-    words
-}
-
-/// What the name of a field promises; `None` for names of ordinary things.
-pub(super) fn promise(name: &str) -> Option<Promise> {
-    let mut words = words(name);
-    while words.len() > 1
-        && words.last().is_some_and(|w| TAILS.contains(&w.as_str()) || w.parse::<u16>().is_ok())
-    {
-        words.pop();
-    }
-    let last = words.pop()?;
-    let last = last.trim_end_matches(|c: char| c.is_ascii_digit());
-    let before = words.last().map(String::as_str).unwrap_or_default();
-    if PASSWORDS.contains(&last) {
-        return (!matches!(before, "by" | "one" | "first" | "second")).then_some(Promise::Password);
-    }
-    if HARMLESS.contains(&before) {
-        return None;
-    }
-    match last {
-        last if SECRETS.contains(&last) => Some(Promise::Secret),
-        "key" if KEYS.contains(&before) => Some(Promise::Secret),
-        "key" => Some(Promise::Perhaps),
-        _ => None,
-    }
-}
 
 /// How a value follows its name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -207,11 +61,34 @@ fn assigned(text: &str, anchor: Range<usize>, wanted: fn(Promise) -> bool) -> Op
     let said = text.get(value.clone())?;
     let shouted = joined == Joined::Tight && !name.bytes().any(|b| b.is_ascii_lowercase());
     let context = bytes.get(value.end) == Some(&b';') && joined == Joined::Tight;
+    let code = (!quoted && joined != Joined::Tight && identifier(said)) || said.starts_with('&');
+    // "All tests pass: 12 of 12", "pass to `f1`"
+    let verb = name.eq_ignore_ascii_case("pass")
+        && joined != Joined::Tight
+        && !(joined == Joined::Sign && mixed(said));
+    if code || verb {
+        return None;
+    }
     let fits = match promise {
         Promise::Password => password_fits(said, quoted || shouted || context),
         promise => secret_fits(said, promise) && !(spaced && joined == Joined::Word && said.len() < 16),
     };
     fits.then_some(Found { value, from: start })
+}
+
+/// A type or a name of code: `&str`, `0x04`, `__u32`, `crate::Key2`, `x25519_private_key`.
+fn identifier(value: &str) -> bool {
+    const TYPES: [&str; 14] = [
+        "u8", "u16", "u32", "u64", "u128", "i8", "i16", "i32", "i64", "i128", "f32", "f64", "int32", "int64",
+    ];
+    let words =
+        value.split('_').filter(|word| word.len() > 2 && word.bytes().all(|b| b.is_ascii_alphabetic()));
+    let joined = value.contains('_') && value.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    value.starts_with(['_', '&'])
+        || value.starts_with("0x")
+        || value.contains("::")
+        || TYPES.contains(&value)
+        || (joined && words.count() > 1)
 }
 
 /// Takes in a word of [`KEYS`] that stands before the name: `API key`.
@@ -220,7 +97,7 @@ fn before_blank(text: &str, start: usize) -> usize {
     let word = before.bytes().rev().take(16).take_while(u8::is_ascii_alphanumeric).count();
     let from = before.len() - word;
     match before.get(from..) {
-        Some(word) if KEYS.iter().chain(&HARMLESS).any(|key| word.eq_ignore_ascii_case(key)) => from,
+        Some(word) if KEYS.iter().chain(HARMLESS).any(|key| word.eq_ignore_ascii_case(key)) => from,
         _ => start,
     }
 }
@@ -443,6 +320,15 @@ mod tests {
             "token: 2024-01-15T10:00:00Z",
             "key: user-profile-12345",
             "cache key: f3Ab91kqQ0zz81",
+            "fn login(name: &str, password: &str)",
+            "the password is `&[u8]` here",
+            "log_passwd: __u32,",
+            "STATUS_PASS = 0x100,",
+            "All tests pass: 120/120",
+            "pass to `_assert_snapshot_2`",
+            "generate_private_key: x25519_generate_private_key,",
+            "frag_token: crate::__u32,",
+            "the password is required\\nand 12 more",
         ] {
             assert_eq!(found(text), None, "{text}");
         }

@@ -34,6 +34,17 @@ pub(super) fn card(digits: &[u8]) -> bool {
     lengths.contains(&digits.len()) && varied && luhn(digits)
 }
 
+/// Whether the digits are as many as the cards of the large networks have today, and begin as theirs do.
+pub(super) fn common_card(digits: &[u8]) -> bool {
+    match digits {
+        [4, ..] | [5, 1..=5, ..] | [2, 2..=7, ..] | [3, 5, 2..=8, ..] => digits.len() == 16,
+        [6, 2 | 5, ..] | [6, 0, 1, 1, ..] | [6, 4, 4..=9, ..] => digits.len() == 16,
+        [3, 4 | 7, ..] => digits.len() == 15,
+        [3, 0 | 6 | 8 | 9, ..] => digits.len() == 14,
+        _ => false,
+    }
+}
+
 /// Length of an IBAN by country, from the SWIFT registry.
 fn iban_length(country: [u8; 2]) -> Option<usize> {
     const LENGTHS: [(usize, &str); 18] = [
@@ -103,7 +114,10 @@ pub(super) fn personal_v4(ip: Ipv4Addr) -> bool {
         || ip.is_link_local()
         || ip.is_documentation();
     // Public resolvers, netmasks' kin and section numbers: `8.8.8.8`, `1.1.1.1`, `3.1.2.4`.
-    !reserved && ip.octets().iter().any(|octet| *octet > 9)
+    // Networks and masks such as `128.0.0.0`; identifiers of objects in certificates.
+    let network = ip.octets().ends_with(&[0, 0]);
+    let object = matches!(ip.octets(), [2, 5, 4 | 29, _] | [1, 3, 6 | 101, _]);
+    !reserved && !network && !object && ip.octets().iter().any(|octet| *octet > 9)
 }
 
 /// Whether an IPv6 address is a global one outside of the documentation range.

@@ -209,19 +209,19 @@ fn card(text: &str, groups: &[Group]) -> Option<Range<usize>> {
         &[4, 12],
         &[12, 4],
     ];
-    let bytes = text.as_bytes();
     if groups.first().is_some_and(|group| group.len() >= 13) {
-        return card_of(bytes, groups.get(..1)?);
+        return card_of(text, groups.get(..1)?);
     }
     PRINTED.iter().find_map(|lengths| {
         let groups = groups.get(..lengths.len())?;
         let uniform = groups.iter().skip(1).all(|group| b" -".contains(&group.joined));
         let fits = groups.iter().zip(*lengths).all(|(group, length)| group.len() == *length);
-        (uniform && fits).then(|| card_of(bytes, groups))?
+        (uniform && fits).then(|| card_of(text, groups))?
     })
 }
 
-fn card_of(bytes: &[u8], groups: &[Group]) -> Option<Range<usize>> {
+fn card_of(text: &str, groups: &[Group]) -> Option<Range<usize>> {
+    let bytes = text.as_bytes();
     let range = span(groups)?;
     let before = range.start.checked_sub(1).and_then(|at| bytes.get(at)).copied().unwrap_or(b' ');
     let after = bytes.get(range.end).copied().unwrap_or(b' ');
@@ -230,7 +230,11 @@ fn card_of(bytes: &[u8], groups: &[Group]) -> Option<Range<usize>> {
         || after.is_ascii_alphabetic()
         || after == b'_'
         || (matches!(after, b'.' | b'-') && bytes.get(range.end + 1).is_some_and(u8::is_ascii_alphanumeric));
-    (!inside && checks::card(&digits_of(bytes, groups))).then_some(range)
+    let digits = digits_of(bytes, groups);
+    // Some networks' lengths are those of ordinary large numbers.
+    let sure = groups.len() > 1 || checks::common_card(&digits);
+    let told = || said_before(text, range.start, &["card", "visa", "credit", "debit", "maestro", "pan"]);
+    (!inside && checks::card(&digits) && (sure || told())).then_some(range)
 }
 
 /// A US social security number: `ddd-dd-dddd`; with blanks or nothing between only where the words say so.
@@ -269,11 +273,16 @@ fn ip(text: &str, groups: &[Group]) -> Option<Range<usize>> {
     let before = text.get(..start)?;
     let address: Ipv4Addr = text.get(range.clone())?.parse().ok()?;
     // `Chrome/120.0.6099.71`, `v1.2.3.4`, `Version=4.0.0.0`, `1.2.3.4-beta`
-    let product = before.ends_with(|c: char| c.is_ascii_alphanumeric() || c == '_' || c == '.' || c == '-')
+    let product = before.ends_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-'))
         && !Left::Alone.allows(bytes, start);
     let product =
         product || before.strip_suffix('/').is_some_and(|b| b.ends_with(|c: char| c.is_ascii_alphanumeric()));
-    let version = said_before(text, start, &["version", "release", "build", "oid"]);
+    let product = product || before.ends_with('§');
+    let version = said_before(
+        text,
+        start,
+        &["version", "release", "build", "oid", "section", "rfc", "chapter", "appendix"],
+    );
     let after = bytes.get(range.end).copied().unwrap_or(b' ');
     let goes_on =
         after.is_ascii_alphabetic() || after == b'_' || (after == b'-' && !more_digits(bytes, range.end + 1));
@@ -306,16 +315,27 @@ fn ip_v6(text: &str, start: usize) -> Option<Range<usize>> {
 
 /// Whether one of the words stands just before, on the same line.
 pub(super) fn said_before(text: &str, at: usize, words: &[&str]) -> bool {
-    let near = last_bytes(text.get(..at).unwrap_or_default(), 36);
-    let near = near.rsplit(['\n', '\r']).next().unwrap_or_default().to_ascii_lowercase();
+    const WINDOW: usize = 40;
+    let near = last_bytes(text.get(..at).unwrap_or_default(), WINDOW);
+    let near = near.rsplit(['\n', '\r']).next().unwrap_or_default();
+    let lower = near.to_ascii_lowercase();
     words.iter().any(|word| {
-        near.match_indices(word).any(|(place, _)| {
-            let before = near.get(..place).unwrap_or_default();
+        lower.match_indices(word).any(|(place, _)| {
+            let before = lower.get(..place).unwrap_or_default();
             let between = near.get(place + word.len()..).unwrap_or_default();
             let code = between.contains([';', '[', ']', '{', '}', '<', '>', '!', '?']);
-            // `phoneNumber` is told, `smsg` is not.
-            let whole = word.len() > 4 || !between.starts_with(|c: char| c.is_ascii_alphanumeric());
-            whole && !before.ends_with(|c: char| c.is_ascii_alphanumeric()) && !code
+            // `phoneNumber` and `phone_number` are told, `phones` and `phone_id` are not.
+            let name = between.trim_end_matches([' ', '=', ':', '"', '\'', '\\']).to_ascii_lowercase();
+            let goes_on = between.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit());
+            // The words may have told another number; a word that the window cuts may be another one.
+            let other = between.split(|c: char| !c.is_ascii_digit()).any(|digits| digits.len() > 4);
+            let cut = place == 0 && near.len() >= WINDOW - 3;
+            !goes_on
+                && !other
+                && !cut
+                && !before.ends_with(|c: char| c.is_ascii_alphanumeric())
+                && !code
+                && !name.ends_with("id")
         })
     })
 }
@@ -388,6 +408,15 @@ mod tests {
             "1920x1080 100-200-3000",
             "deadbeef4111111111111111",
             "12:34:56.789012345",
+            "01 02 03 04 05 06 07 08 09 10",
+            "0061 08CD 0315 0300 05AE 0062;0391 0314 0300",
+            "date!(+999999-12-25) +9999-12-31 23:59:59 +9999-365 23:58:59",
+            "SMS_ATN: u32 = 536916224; phone_id: 536916224, automobile 536916224",
+            "fax[0]; and 1673670979",
+            "RFC 5280 4.2.1.13, §4.2.1.13, OID 2.5.29.37, 128.0.0.0/1",
+            "5010420900022432 4951948911778577463",
+            "src/a.rs:13:1 604 525",
+            "ae46 f6b1 39a2 ffan dtha tis",
         ] {
             assert_eq!(found(text), [], "{text}");
         }

@@ -8,7 +8,8 @@ use super::shape::Left;
 
 /// A telephone number: with its country, with brackets, in a shape only these have, or where the words say so.
 pub(super) fn phone(text: &str, groups: &[Group]) -> Option<Range<usize>> {
-    const TOLD: [&str; 26] = [
+    const TOLD: &[&str] = &[
+        "phonenumber",
         "phone",
         "telephone",
         "telefon",
@@ -33,7 +34,6 @@ pub(super) fn phone(text: &str, groups: &[Group]) -> Option<Range<usize>> {
         "hotline",
         "my number",
         "contact number",
-        "sms",
         "téléphone",
     ];
     let bytes = text.as_bytes();
@@ -47,8 +47,10 @@ pub(super) fn phone(text: &str, groups: &[Group]) -> Option<Range<usize>> {
     let (count, from) = national(text, groups).or_else(|| {
         let count = run_of(groups, 15, 7)?;
         let date = dated(bytes, groups.get(..count)?);
-        let address = count == 4 && groups.iter().take(4).skip(1).all(|group| group.joined == b'.');
-        (!date && !address && said_before(text, first.start, &TOLD))
+        let dotted = groups.iter().take(count).skip(1).filter(|group| group.joined == b'.').count();
+        let mixed = dotted > 0 && dotted + 1 < count;
+        let address = mixed || count == 4 && groups.iter().take(4).skip(1).all(|group| group.joined == b'.');
+        (!date && !address && said_before(text, first.start, TOLD))
             .then(|| (count, opening(text, first.start)))
     })?;
     let range = from..groups.get(count - 1)?.end;
@@ -104,15 +106,21 @@ fn international(text: &str, groups: &[Group], before: &str) -> Option<Range<usi
     let plain = count == 1 && (first.len() < 10 || (line && first.len() < 11));
     let leading_zero = bytes.get(first.start) == Some(&b'0');
     let range = before.len()..groups.get(count - 1)?.end;
+    let date =
+        groups.get(1).is_some_and(|second| second.joined == b'-') && (first.len() == 4 || first.len() > 5);
     let dots = groups.get(..count)?.iter().skip(1).any(|group| group.joined == b'.') && count == 2;
     let escaped = Left::Word.allows(bytes, before.len());
     let told =
         said_before(text, before.len(), &["phone", "mobile", "tel", "fax", "whatsapp", "call", "number"]);
-    let open = bytes.get(range.end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
+    let after = |n: usize| bytes.get(range.end + n).copied().unwrap_or(b' ');
+    let open = after(0).is_ascii_alphanumeric()
+        || after(0) == b'_'
+        || (after(0) == b':' && after(1).is_ascii_digit());
     let refused = (sum && !(escaped || before.ends_with('=')))
         || (spaced && count == 1 && first.len() < 11)
         || (plain && !told)
         || leading_zero
+        || date
         || dots
         || open;
     (!refused).then_some(range)
@@ -168,10 +176,19 @@ fn national(text: &str, groups: &[Group]) -> Option<(usize, usize)> {
     let lengths: Vec<usize> = groups.iter().take(6).map(|group| group.len()).collect();
     let kind = groups.get(1)?.joined;
     let even = |count: usize| groups.iter().take(count).skip(1).all(|group| group.joined == kind);
+    let total = |count: usize| lengths.iter().take(count).sum::<usize>();
+    // A row of numbers is a table, not a telephone number.
+    let word = text.get(..first.start.saturating_sub(1)).unwrap_or_default();
+    let word = word.rsplit(char::is_whitespace).next().unwrap_or_default();
+    let row =
+        first.joined == kind && (2..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit());
+    let alone = |count: usize| !row && groups.get(count).is_none_or(|group| group.joined != kind);
     match lengths.as_slice() {
-        [2, 2, 2, 2, 2] if even(5) && b" .-".contains(&kind) => Some((5, first.start)),
-        [3..=5, 3 | 4, 3 | 4] if even(3) && b" -".contains(&kind) => Some((3, first.start)),
-        [3..=5, 5..=8] if b" -/".contains(&kind) => Some((2, first.start)),
+        [2, 2, 2, 2, 2, ..] if even(5) && alone(5) && b" .-".contains(&kind) => Some((5, first.start)),
+        [3..=5, 3 | 4, 3 | 4, ..] if even(3) && alone(3) && total(3) < 12 && b" -".contains(&kind) => {
+            Some((3, first.start))
+        }
+        [3..=5, 5..=8, ..] if alone(2) && b" -/".contains(&kind) => Some((2, first.start)),
         _ => None,
     }
 }

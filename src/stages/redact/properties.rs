@@ -352,6 +352,9 @@ proptest! {
         let mut session = Session { messages, ..Session::default() };
         let redactor = redactor();
         redactor.session(&mut redactor.scope(), &mut session);
+        let mut again = session.clone();
+        redactor.session(&mut redactor.scope(), &mut again);
+        prop_assert_eq!(&again, &session, "a second run changes nothing");
         let [first, _, last] = &session.messages[..] else { unreachable!() };
         prop_assert!(!first.text.contains(head), "{rule}: {value} split before {tail}: {:?}", first.text);
         prop_assert!(!last.text.contains(tail), "{rule}: {value} split before {tail}: {:?}", last.text);

@@ -177,11 +177,15 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
     const SCHEMES: [&str; 8] = ["basic", "bearer", "token", "apikey", "api-key", "key", "digest", "bot"];
     let header = !text.get(anchor.clone())?.ends_with(' ');
     let mut at = anchor.end;
+    let mut schemed = false;
     if header {
         let line = line_from(text, at, 48);
         let operator = line.get(blanks_and_quotes(line)..)?.trim_start_matches([']', ')', ' ']);
         let value = operator.strip_prefix(":=").or_else(|| operator.strip_prefix("=>"));
-        let value = value.or_else(|| operator.strip_prefix([':', '=', ',']))?.trim_start();
+        // `("Authorization", "Basic …")`, but not the next of some names.
+        let named = line.starts_with(['"', '\'']);
+        let value = value.or_else(|| operator.strip_prefix([':', '=']));
+        let value = value.or_else(|| operator.strip_prefix(',').filter(|_| named))?.trim_start();
         // Python writes `f"Bearer …"`.
         let quoted = value.strip_prefix(['f', 'b', 'r']).filter(|rest| rest.starts_with(['"', '\'']));
         let value = quoted.unwrap_or(value);
@@ -189,6 +193,7 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
         let word = text.get(at..)?.split([' ', '\t']).next()?;
         if SCHEMES.iter().any(|scheme| word.eq_ignore_ascii_case(scheme)) {
             at += word.len();
+            schemed = true;
         }
     }
     at += text.get(at..)?.bytes().take_while(|b| matches!(b, b' ' | b'\t')).count();
@@ -196,17 +201,20 @@ pub(super) fn authorization(text: &str, anchor: Range<usize>) -> Option<Found> {
     let value = text.get(at..end)?;
     let value = value.trim_end_matches(['.', '-', '/', '~']);
     let random = mixed(value) && !wordlike(value);
-    let enough =
-        if header { value.len() >= 8 && !letters_of_one_case(value) } else { value.len() >= 16 && random };
+    let enough = match schemed {
+        true => value.len() >= 8 && (mixed(value) || ragged(value)),
+        false => value.len() >= 16 && random,
+    };
     let call = matches!(text.as_bytes().get(end), Some(b'(' | b'['));
     (enough && !call && !stand_in(value)).then(|| Found { value: at..at + value.len(), from: anchor.start })
 }
 
-/// A plain word or an identifier such as `access_token` or `config.token`.
-fn letters_of_one_case(value: &str) -> bool {
-    let joined = |b: u8| matches!(b, b'_' | b'.' | b'-');
-    value.bytes().all(|b| b.is_ascii_lowercase() || joined(b))
-        || value.bytes().all(|b| b.is_ascii_uppercase() || joined(b))
+/// Letters whose case changes too often for words, as in base64.
+fn ragged(value: &str) -> bool {
+    let bytes = value.as_bytes();
+    let changes =
+        bytes.windows(2).filter(|pair| pair[0].is_ascii_lowercase() != pair[1].is_ascii_lowercase()).count();
+    value.len() >= 12 && changes * 4 >= value.len()
 }
 
 /// `machine HOST login USER password SECRET`

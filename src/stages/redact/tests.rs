@@ -189,6 +189,19 @@ fn only_the_value_is_replaced() {
         ("Authorization: Bearer ${TOKEN}", "Authorization: Bearer ${TOKEN}"),
         ("Authorization: Bearer access_token", "Authorization: Bearer access_token"),
         ("the bearer of bad news", "the bearer of bad news"),
+        (
+            "use tower::{AsyncRequireAuthorization, AsyncAuthorizationLayer};",
+            "use tower::{AsyncRequireAuthorization, AsyncAuthorizationLayer};",
+        ),
+        (
+            "insert(AUTHORIZATION, HeaderValue::from_static(x))",
+            "insert(AUTHORIZATION, HeaderValue::from_static(x))",
+        ),
+        ("Authorization: Basic Authentication", "Authorization: Basic Authentication"),
+        (
+            "(\"Authorization\", \"Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==\")",
+            "(\"Authorization\", \"Basic <CREDENTIAL_1>\")",
+        ),
         ("machine h.example login me password p4ss", "machine h.example login me password <PASSWORD_1>"),
         ("machine learning login with password reset", "machine learning login with password reset"),
         ("curl -s -u me:hunter2 https://x.example", "curl -s -u me:<PASSWORD_1> https://x.example"),
