@@ -13,7 +13,7 @@ const MESSAGES: usize = 20;
 const WORDS: usize = 30_000;
 const QUESTIONS: usize = 1_000;
 
-/// Words of which the n-th is said 1/n as often as the first (Zipf).
+/// Words that are said as often as content words are (Zipf), and between them as many that only bear the grammar.
 struct Speaker {
     random: fastrand::Rng,
     /// Running sums of the frequencies.
@@ -24,7 +24,7 @@ impl Speaker {
     fn new() -> Self {
         let mut sum = 0.0;
         let frequency = |rank: usize| {
-            sum += 1.0 / (rank as f64 + 2.7);
+            sum += 1.0 / (rank as f64 + 15.0);
             sum
         };
         Speaker { random: fastrand::Rng::with_seed(7), sums: (0..WORDS).map(frequency).collect() }
@@ -46,7 +46,7 @@ impl Speaker {
     }
 
     fn text(&mut self, words: usize) -> String {
-        (0..words).map(|_| self.word()).collect::<Vec<_>>().join(" ")
+        (0..words / 2).map(|_| self.word()).collect::<Vec<_>>().join(" the ")
     }
 }
 
@@ -69,8 +69,7 @@ fn main() {
     let mut memory = Memory::open(&path).expect("memory.db").expect("memory.db");
     let mut took: Vec<Duration> = (0..QUESTIONS)
         .map(|number| {
-            // What people ask has rare words and common ones.
-            let text = speaker.text(5 + number % 6);
+            let text = speaker.text(10 + number % 12);
             let query = Query {
                 text: &text,
                 whose: Whose::Named("anna"),

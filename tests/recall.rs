@@ -1,5 +1,7 @@
 //! Recall through the command line: learn the shipped chats, ask, and hold the figures to a floor.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 

@@ -1,6 +1,9 @@
 //! What a wish for advice and a preference can have in common without sharing a word: "what should I cook?" and "I am
 //! vegan" are both about food.
 
+use std::collections::HashMap;
+use std::sync::LazyLock;
+
 use crate::text::words::words;
 
 /// Fields of life, each with words of questions and of preferences, by their beginnings.
@@ -29,26 +32,31 @@ const FIELDS: [&str; 11] = [
     "animal pet dog cat hamster rabbit bird reptile fur garden plant plants flower flowers balcony",
 ];
 
-/// The fields that a text in lower case touches, as bits.
-pub(super) fn fields(text: &str) -> u16 {
-    let mut bits = 0;
-    for range in words(text) {
-        let word = &text[range];
-        for (bit, list) in FIELDS.iter().enumerate() {
-            if list.split_ascii_whitespace().any(|known| is_form_of(word, known)) {
-                bits |= 1 << bit;
-            }
+/// The words of all fields, each with its fields as bits.
+static WORDS: LazyLock<HashMap<&'static str, u16>> = LazyLock::new(|| {
+    let mut words = HashMap::new();
+    for (bit, list) in FIELDS.iter().enumerate() {
+        for word in list.split_ascii_whitespace() {
+            *words.entry(word).or_insert(0) |= 1 << bit;
         }
     }
-    bits
+    words
+});
+
+/// Letters that a word may have behind one of ours of at least [`STEM`] letters: `cook` is in `cooking`.
+const ENDING: usize = 4;
+const STEM: usize = 4;
+
+/// The fields that a text in lower case touches, as bits.
+pub(super) fn fields(text: &str) -> u16 {
+    words(text).map(|range| fields_of(&text[range])).fold(0, |all, some| all | some)
 }
 
-/// Whether a word is the known one with an ending of a few letters.
-fn is_form_of(word: &str, known: &str) -> bool {
-    word.strip_prefix(known).is_some_and(|ending| {
-        ending.is_empty()
-            || known.len() >= 4 && ending.len() <= 4 && ending.bytes().all(|byte| byte.is_ascii_lowercase())
-    })
+fn fields_of(word: &str) -> u16 {
+    let known = |part: &str| WORDS.get(part).copied().unwrap_or(0);
+    let shortest = word.len().saturating_sub(ENDING).max(STEM);
+    let stems = (shortest..word.len()).filter_map(|end| word.get(..end));
+    stems.map(known).fold(known(word), |all, some| all | some)
 }
 
 /// Kinds of preference that belong to a field whatever their words are.

@@ -91,7 +91,7 @@ impl Question {
         let lower = text.to_lowercase();
         let mut question = Question {
             times: dates.ranges,
-            wants_advice: ADVICE.iter().any(|phrase| lower.contains(phrase)),
+            wants_advice: !was_advised(&lower) && ADVICE.iter().any(|phrase| lower.contains(phrase)),
             wants_latest: LATEST.iter().any(|phrase| has_word(&lower, phrase)),
             ..Question::default()
         };
@@ -108,6 +108,11 @@ impl Question {
         }
         question
     }
+}
+
+/// Whether it asks for advice that was given: "what did she recommend?" is a question about the past.
+fn was_advised(lower: &str) -> bool {
+    has_word(lower, "did") || lower.contains("recommended") || lower.contains("suggested")
 }
 
 fn has_word(text: &str, phrase: &str) -> bool {
@@ -143,6 +148,7 @@ mod tests {
         assert!(read("What should I cook tonight?").wants_advice);
         assert!(read("Can you recommend a film?").wants_advice);
         assert!(!read("What did I cook on Friday?").wants_advice);
+        assert!(!read("Which book did Tim recommend?").wants_advice);
         assert!(read("Where do I live now?").wants_latest);
         assert!(!read("What did Noor know?").wants_latest);
     }

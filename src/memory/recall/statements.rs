@@ -54,6 +54,7 @@ impl Reader<'_> {
     /// The statements of one session that hold now and stand in one of these messages.
     pub(super) fn of_session(&mut self, session: i64, rows: &[i64]) -> Result<Vec<Candidate>, MemoryError> {
         let mut found = self.preferences(
+            true,
             "SELECT id, message, from_byte, to_byte, object, polarity, strength, kind FROM preferences
              WHERE id BETWEEN ?1 << 20 AND (?1 << 20) + 1048575 LIMIT 500",
             params![session],
@@ -71,6 +72,7 @@ impl Reader<'_> {
     pub(super) fn for_advice(&mut self) -> Result<Vec<Candidate>, MemoryError> {
         let user = self.user;
         let mut found = self.preferences(
+            false,
             "SELECT id, message, from_byte, to_byte, object, polarity, strength, kind FROM preferences
              WHERE user = ?1 AND kind <> 'signal' ORDER BY id DESC LIMIT ?2",
             params![user, ADVICE_MAX],
@@ -98,8 +100,10 @@ impl Reader<'_> {
         Ok(found)
     }
 
+    /// Those that share a field of life with a wish for advice, or, if asked for, words with the question.
     fn preferences(
         &mut self,
+        or_words: bool,
         sql: &str,
         params: impl rusqlite::Params,
     ) -> Result<Vec<Candidate>, MemoryError> {
@@ -109,9 +113,9 @@ impl Reader<'_> {
         while let Some(row) = rows.next()? {
             let (id, object, polarity): (i64, String, String) = (row.get(0)?, row.get(4)?, row.get(5)?);
             let (strength, kind): (f64, String) = (row.get(6)?, row.get(7)?);
-            let own = self.own_score(&object);
             let shares_field = self.question.fields != 0
                 && (fields(&object) | fields_of_kind(&kind)) & self.question.fields != 0;
+            let own = if shares_field || or_words { self.own_score(&object) } else { 0.0 };
             if own == 0.0 && !shares_field || !self.holds(id, &object)? {
                 continue;
             }
