@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, failed, init, run, say, status, submit};
+use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -33,6 +33,12 @@ enum Verb {
     Status(status::Args),
     /// Look at the dead letters, and have them tried again.
     Failed(failed::Args),
+    /// Find what earlier chats say to a question.
+    Recall(recall::Args),
+    /// Show what is known of a user.
+    Profile(profile::Args),
+    /// Measure how much is found.
+    Eval(eval::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -58,6 +64,9 @@ pub fn main() -> ExitCode {
         Verb::Submit(args) => submit::run(config, &args),
         Verb::Status(args) => status::run(config, &args),
         Verb::Failed(args) => failed::run(config, &args),
+        Verb::Recall(args) => recall::run(config, &args),
+        Verb::Profile(args) => profile::run(config, &args),
+        Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
             let mut script = Vec::new();

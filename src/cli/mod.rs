@@ -3,10 +3,13 @@
 mod args;
 mod check;
 mod demo;
+mod eval;
 mod exit;
 mod failed;
 mod init;
 mod open;
+mod profile;
+mod recall;
 mod report;
 mod run;
 mod say;

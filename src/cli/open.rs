@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, say};
-use crate::config::{Diagnostics, Loaded, find_config, folders_of, load};
+use crate::config::{Diagnostics, Loaded, find_config, folders, folders_despite_errors, load};
 use crate::daemon::{Services, home_of};
+use crate::memory::recall::Memory;
 use crate::spool::{Home, InstanceLock};
 
 /// Finds and reads pipeline.toml, or says what is wrong with it.
@@ -55,8 +56,22 @@ pub(super) fn home(flag: Option<&Path>) -> Result<Home, Exit> {
 
 /// The home of a daemon that runs although its pipeline.toml was edited and is wrong now.
 fn running_home(path: &Path) -> Option<Home> {
-    let home = Home::from(folders_of(path)?);
+    let home = Home::from(folders_despite_errors(path)?);
     InstanceLock::is_taken(&home).then_some(home)
+}
+
+/// memory.db, to be asked; `None` if nothing was learned yet.
+pub(super) fn memory(flag: Option<&Path>) -> Result<Option<Memory>, Exit> {
+    let path = path(flag)?;
+    // Stages are not built to read: their patterns take longer to compile than a question to answer.
+    let home = match folders(&path) {
+        Some(folders) => folders.home,
+        None => home(flag)?.root,
+    };
+    Memory::open(&home.join("memory.db")).map_err(|problem| {
+        say::error(&problem, problem.hint());
+        Exit::Failure
+    })
 }
 
 pub(super) fn show(diagnostics: &Diagnostics) {

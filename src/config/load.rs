@@ -134,6 +134,26 @@ pub fn load(path: &Path, services: &dyn Fn(&Path, &Path) -> Services) -> Result<
     Ok(Loaded { config, warnings, path, text_hash })
 }
 
+/// The folders that a pipeline.toml names, without its stages. `None` if anything is odd about it: then [`load`] says
+/// what.
+pub fn folders(path: &Path) -> Option<Folders> {
+    let path = std::path::absolute(path).ok()?;
+    if std::fs::metadata(&path).ok()?.len() > LARGEST {
+        return None;
+    }
+    let text = std::fs::read_to_string(&path).ok()?;
+    let mut root = DeTable::parse(&text).ok()?;
+    let version = root.get_mut().remove("version")?;
+    if version.get_ref().as_integer()?.as_str() != VERSION.to_string() {
+        return None;
+    }
+    root.get_mut().remove("stage");
+    let Peeled { value, findings, .. } = peel::<Settings>(root, &[]);
+    let settings = value.filter(|_| findings.is_empty())?;
+    let folders = Folders::of(&settings, path.parent()?);
+    (faults(&settings).is_empty() && folder_faults(&folders).is_empty()).then_some(folders)
+}
+
 /// Reads the text of a pipeline.toml, and says all that is wrong with it at once. Touches neither disk nor network.
 /// With a configuration come its warnings.
 pub fn parse(text: &str, source: &Source<'_>) -> Result<(Config, Diagnostics), Diagnostics> {
@@ -279,7 +299,7 @@ impl Folders {
 
 /// The folders that a pipeline.toml names, whatever else is wrong with it; the default ones where it cannot be read
 /// as TOML at all. `None` if there is no such file.
-pub fn folders_of(path: &Path) -> Option<Folders> {
+pub fn folders_despite_errors(path: &Path) -> Option<Folders> {
     let text = std::fs::read_to_string(path).ok()?;
     let dir = std::path::absolute(path).ok()?.parent()?.to_path_buf();
     let table: toml::Table = text.parse().unwrap_or_default();

@@ -15,7 +15,10 @@ mod validate;
 pub use diagnostics::{Diagnostic, Diagnostics, Located, Severity};
 pub use discover::{NotFound, VARIABLE, find_config};
 pub use glob::Glob;
-pub use load::{Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders_of, load, parse};
+pub use load::{
+    Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,
+    parse,
+};
 pub use reference::pipeline_reference;
 pub use settings::{
     Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,

@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 const TABLES: &str = include_str!("tables.sql");
 const VIEWS: &str = include_str!("views.sql");
+const INDEX: &str = include_str!("index.sql");
 
 /// The number of row `ordinal` of a session.
 pub(super) fn row(session: i64, ordinal: usize) -> i64 {
@@ -107,18 +108,15 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     renew_views(&tx)?;
+    renew_index(&tx)?;
     tx.commit()?;
     Ok(())
 }
 
 /// Replaces the views if their wording has changed since they were made.
 fn renew_views(conn: &Connection) -> Result<(), MemoryError> {
-    let mut first = [0; 8];
-    first.copy_from_slice(&blake3::hash(VIEWS.as_bytes()).as_bytes()[..8]);
-    let wording = i64::from_le_bytes(first);
-    let made: Option<i64> =
-        conn.query_row("SELECT value FROM meta WHERE name = 'views'", [], |row| row.get(0)).optional()?;
-    if made == Some(wording) {
+    let wording = wording(VIEWS);
+    if made_with(conn, "views")? == Some(wording) {
         return Ok(());
     }
     let mut statement = conn.prepare("SELECT name FROM sqlite_schema WHERE type = 'view'")?;
@@ -129,6 +127,38 @@ fn renew_views(conn: &Connection) -> Result<(), MemoryError> {
     conn.execute_batch(VIEWS)?;
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('views', ?)", [wording])?;
     Ok(())
+}
+
+/// Whether the index is there in the form we know.
+pub(super) fn index_is_current(conn: &Connection) -> Result<bool, MemoryError> {
+    Ok(made_with(conn, "index")? == Some(wording(INDEX)))
+}
+
+/// Begins the index anew if its wording has changed since it was made.
+fn renew_index(conn: &Connection) -> Result<(), MemoryError> {
+    let wording = wording(INDEX);
+    if index_is_current(conn)? {
+        return Ok(());
+    }
+    conn.execute_batch(
+        "DROP TABLE IF EXISTS turns_fts; DROP TABLE IF EXISTS index_terms; DROP TABLE IF EXISTS index_users;
+         DROP INDEX IF EXISTS sessions_by_time; UPDATE meta SET value = 0 WHERE name = 'indexed'",
+    )?;
+    conn.execute_batch(INDEX)?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('index', ?)", [wording])?;
+    Ok(())
+}
+
+fn wording(sql: &str) -> i64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&blake3::hash(sql.as_bytes()).as_bytes()[..8]);
+    i64::from_le_bytes(first)
+}
+
+/// The wording that the views or the index were made with.
+fn made_with(conn: &Connection, what: &str) -> Result<Option<i64>, MemoryError> {
+    let sql = "SELECT value FROM meta WHERE name = ?";
+    Ok(conn.query_row(sql, [what], |row| row.get(0)).optional()?)
 }
 
 /// Reads the end of each table, so that a file cut short or overwritten is found out now and not in the middle of a

@@ -87,8 +87,3 @@ CREATE TABLE examples (
   signature INTEGER NOT NULL,
   session   INTEGER GENERATED ALWAYS AS (id >> 20) VIRTUAL
 ) STRICT;
-
--- The index over the turns; rowid is messages.id. It holds no text, and follows in the background.
-CREATE VIRTUAL TABLE turns_fts USING fts5(
-  text, speaker, content = '', contentless_delete = 1, tokenize = 'porter unicode61 remove_diacritics 2'
-);

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::index::terms::Terms;
 use super::{Batch, MemoryError, index, schema};
 
 /// Pages (of 8 KiB) the write-ahead log may hold before a commit moves them into the database itself.
@@ -17,6 +18,7 @@ pub struct Writer {
     conn: Connection,
     /// Roughly how much the write-ahead log holds.
     logged: Cell<u64>,
+    terms: Terms,
 }
 
 impl Writer {
@@ -30,7 +32,7 @@ impl Writer {
         // because it would only grow again.
         conn.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
         conn.pragma_update_and_check(None, "journal_size_limit", LOG_PAGES * 8192, |_| Ok(()))?;
-        Ok(Writer { conn, logged: Cell::new(0) })
+        Ok(Writer { conn, logged: Cell::new(0), terms: Terms::default() })
     }
 
     /// Starts a batch: what is stored in it becomes durable at its commit, or not at all.
@@ -42,7 +44,7 @@ impl Writer {
     /// Brings up to `max_sessions` more sessions into the full-text index, in one short transaction. Returns how many
     /// are left at most; 0 means none.
     pub fn index_some(&mut self, max_sessions: usize) -> Result<usize, MemoryError> {
-        let step = index::step(&self.conn, max_sessions)?;
+        let step = index::step(&self.conn, max_sessions, &mut self.terms)?;
         self.logged.set(self.logged.get() + step.bytes);
         Ok(step.left)
     }

@@ -25,8 +25,9 @@ use crate::state::State;
 const BATCH: usize = 64;
 /// How long nothing must arrive before the full-text index is brought on.
 const QUIET: Duration = Duration::from_millis(40);
-/// Sessions indexed between two looks at the queue, so that a new file is not kept waiting.
-const INDEX_STEP: usize = 2;
+/// Sessions indexed between two looks at the queue, so that a new file is not kept waiting: some ten milliseconds. With
+/// fewer, the pages of the index that sessions share would be written so much the more often.
+const INDEX_STEP: usize = 16;
 /// Names given to outputs that may not have reached the ledger yet.
 const RECENT_STEMS: usize = 4096;
 

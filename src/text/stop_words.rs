@@ -161,6 +161,11 @@ pub(crate) fn is_stop_word(word: WordId) -> bool {
     WORDS.contains_key(&word)
 }
 
+/// Whether a lower-case word is an English function word.
+pub(crate) fn is_english_function_word(word: &str) -> bool {
+    WORDS.get(&WordId::of(word)).is_some_and(|languages| languages & 1 == 1)
+}
+
 /// Counts of function words by language.
 #[derive(Debug, Default)]
 pub(crate) struct FunctionWords {

@@ -3,7 +3,7 @@
 use std::sync::LazyLock;
 
 use memchr::memmem;
-use regex::Regex;
+use regex::{Regex, bytes};
 
 /// A refusal stands at the beginning of an answer, within so many bytes.
 const OPENING: usize = 300;
@@ -16,12 +16,12 @@ pub fn is_refusal(answer: &str) -> bool {
     let end = (0..=OPENING.min(answer.len())).rev().find(|end| answer.is_char_boundary(*end));
     let opening = answer.get(..end.unwrap_or(0)).unwrap_or(answer);
     if opening.contains('’') {
-        return REFUSAL.is_match(&opening.replace('’', "'"));
+        return REFUSAL.is_match(opening.replace('’', "'").as_bytes());
     }
-    REFUSAL.is_match(opening)
+    REFUSAL.is_match(opening.as_bytes())
 }
 
-static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
+static REFUSAL: LazyLock<bytes::Regex> = LazyLock::new(|| {
     let cannot = r"(?:can't|cannot|can not|couldn't|could not|am unable to|'m unable to|am not able to|'m not able to|won't be able to|will not be able to|won't|must decline|have to decline|do not have|don't have)";
     let sorry = r"(?:i'm (?:really |very |so )?sorry|i am (?:really |very |so )?sorry|sorry|i apologi[sz]e|my apologies|apologies|unfortunately|regrettably|i regret)";
     let help = r"(?:help|assist|provide|comply|fulfil|fulfill|do that|do this|generate|create|write|produce|share|discuss|answer|continue|engage|support|participate|recommend|offer|give|accommodate|process|complete)";
@@ -47,7 +47,9 @@ static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
         r"mi dispiace,? ma non posso".into(),
         r"(?:desculpe|sinto muito|lamento),? (?:mas )?(?:eu )?não posso".into(),
     ];
-    compiled(&format!(r"(?i)(?:\A\W*|[.!?\n:]\s*)(?:{})", sentences.join("|")))
+    // Over bytes and with ASCII case only: over characters, the bounded gaps make the automaton many times as large.
+    let pattern = format!(r"(?i-u)(?:\A\W*|[.!?\n:]\s*)(?:{})", sentences.join("|"));
+    compiled_bytes(&pattern)
 });
 
 /// Whether the answer is a failure of the app and not words of the model: a short message that begins as errors do,
@@ -120,8 +122,20 @@ static PRIVATE_KEY: LazyLock<Regex> = LazyLock::new(|| {
 });
 
 #[expect(clippy::expect_used, reason = "the patterns are constants of this file, and the tests use each")]
+fn compiled_bytes(pattern: &str) -> bytes::Regex {
+    bytes::Regex::new(pattern).expect("a constant pattern")
+}
+
+#[expect(clippy::expect_used, reason = "the patterns are constants of this file, and the tests use each")]
 fn compiled(pattern: &str) -> Regex {
-    Regex::new(pattern).expect("a constant pattern")
+    // ASCII classes: Unicode ones would make the automata, and the memory they take, several times as large.
+    let pattern = pattern
+        .replace(r"\b", r"(?-u:\b)")
+        .replace(r"\s", r"[\t\r\n\x20]")
+        .replace(r"\S", r"[^\t\r\n\x20]")
+        .replace(r"\d", "[0-9]")
+        .replace(r"\w", "[A-Za-z0-9_]");
+    Regex::new(&pattern).expect("a constant pattern")
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod hostile;
 mod model;
 mod opening;
+mod recalling;
 mod storing;
 mod superseding;
 mod world;

@@ -224,7 +224,6 @@ fn what_was_taken_back_can_be_wiped_from_the_files() {
     world.store(chat("c").says("pelican"));
     while world.writer.index_some(1).unwrap() > 0 {}
     world.remove(secret);
-    world.conn().execute("INSERT INTO turns_fts(turns_fts) VALUES ('optimize')", []).unwrap();
     world.conn().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
     for entry in std::fs::read_dir(world.folder.path()).unwrap() {
         let bytes = std::fs::read(entry.unwrap().path()).unwrap();

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
+use crate::memory::index::{postings, terms::Terms};
 use crate::memory::{Stored, Writer, index, reader};
 use crate::session::{
     Effect, Envelope, Fact, FileFacts, Keep, Message, Moment, Polarity, Preference, Quote, Role, Session,
@@ -59,8 +60,16 @@ impl World {
 
     /// Turns that hold a word, by the index as it is now.
     pub(super) fn hits(&self, word: &str) -> usize {
-        let sql = "SELECT count(*) FROM turns_fts WHERE turns_fts MATCH ?";
-        self.conn().query_row(sql, [format!("\"{word}\"")], |row| row.get(0)).unwrap()
+        let term = &Terms::default().distinct(word, 1)[0];
+        let sql = "SELECT first, turns FROM index_terms WHERE term = ?";
+        let mut statement = self.conn().prepare(sql).unwrap();
+        let mut rows = statement.query([term]).unwrap();
+        let mut hits = 0;
+        while let Some(row) = rows.next().unwrap() {
+            let (first, block): (i64, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
+            postings::read(&block, first, |_, _, turns| hits += turns.len(), &mut Vec::new()).unwrap();
+        }
+        hits
     }
 
     pub(super) fn index_all(&self) {

@@ -203,14 +203,20 @@ pub(super) struct Judge {
 impl Judge {
     /// Compiles the rules.
     pub(super) fn new() -> Result<Self, regex::Error> {
-        // Text beyond ASCII would make a Unicode `\b` slow.
-        let ascii = |pattern: &str| pattern.replace(r"\b", r"(?-u:\b)").replace(r"\W", "[^a-z0-9_']");
+        // Text beyond ASCII would make a Unicode `\b` slow, and Unicode classes would make the automata large.
+        let ascii = |pattern: &str| {
+            pattern
+                .replace(r"\b", r"(?-u:\b)")
+                .replace(r"\W", "[^a-z0-9_']")
+                .replace(r"\s", r"[\t\r\n\x20]")
+                .replace(r"\S", r"[^\t\r\n\x20]")
+        };
         let rules = RULES.iter().map(|rule| format!("{OPENING}(?:{})", rule.pattern.replace("IT", IT)));
         Ok(Judge {
             rules: RegexSet::new(rules.map(|rule| ascii(&rule)))?,
             no_praise: Regex::new(&ascii(NO_PRAISE))?,
             right: Regex::new(&ascii(RIGHT))?,
-            states: Regex::new(STATES)?,
+            states: Regex::new(&ascii(STATES))?,
             about_answer: Regex::new(&ascii(ABOUT_ANSWER))?,
         })
     }

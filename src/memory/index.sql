@@ -1,0 +1,24 @@
+-- The index over the turns. It follows in the background, is worked out from the tables, and is made anew when this
+-- wording, or the number at its end, is another than the one it was made with.
+
+-- Where a term stands in the turns of one user, sessions `first` to `last`; src/memory/index/postings.rs has the form.
+CREATE TABLE index_terms (
+  term  TEXT NOT NULL,
+  user  INTEGER NOT NULL,
+  first INTEGER NOT NULL,
+  last  INTEGER NOT NULL,
+  turns BLOB NOT NULL,
+  PRIMARY KEY (term, user, first)
+) STRICT, WITHOUT ROWID;
+
+-- How much of each user is indexed.
+CREATE TABLE index_users (
+  user     INTEGER PRIMARY KEY,
+  sessions INTEGER NOT NULL,
+  turns    INTEGER NOT NULL,
+  words    INTEGER NOT NULL
+) STRICT;
+
+CREATE INDEX sessions_by_time ON sessions (user, start_ms);
+
+-- Raised when text is read into other terms than before: 1
