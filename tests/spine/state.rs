@@ -30,9 +30,7 @@ fn assert_learned_once(home: &Home, files: usize) {
     assert_eq!(home.examples().len(), files, "examples");
     assert_eq!(home.count("SELECT count(*) FROM sessions"), files as i64);
     assert_eq!(home.count("SELECT count(*) FROM messages"), 2 * files as i64);
-    wait_until("the index has all turns", || {
-        home.count("SELECT count(*) FROM turns_fts") == 2 * files as i64
-    });
+    wait_until("the index has all turns", || home.is_indexed());
 
     let items: u64 =
         home.master_log().iter().map(|line| line["memory_items_created"].as_u64().unwrap()).sum();

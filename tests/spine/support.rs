@@ -318,6 +318,12 @@ impl Home {
         self.memory().query_row(sql, [], |row| row.get(0)).unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
+    /// Whether the full-text index has every session: its mark has reached the last one.
+    pub(crate) fn is_indexed(&self) -> bool {
+        let mark = "(SELECT value FROM meta WHERE name = 'indexed')";
+        self.count(&format!("SELECT {mark} >= max(id) FROM sessions")) == 1
+    }
+
     /// The lines of the master log.
     pub(crate) fn master_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("logs/master_log.jsonl")).unwrap_or_default();
