@@ -7,6 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use super::{Batch, StateError, StateStore};
 use crate::platform;
@@ -14,18 +15,23 @@ use crate::platform;
 const CACHE_BYTES: u64 = 32 << 20;
 
 /// [`StateStore`] on sled.
+///
+/// Once a write has failed, sled refuses everything, and what it shows may be ahead of the disk. So the store is then
+/// closed, and opened again from the disk by whoever asks next: after a full disk it goes on by itself.
 #[derive(Debug)]
 pub struct SledStore {
+    dir: PathBuf,
+    opened: RwLock<Option<Opened>>,
+}
+
+#[derive(Debug)]
+struct Opened {
     db: sled::Db,
     log: File,
 }
 
-impl SledStore {
-    /// Opens or makes the store in a folder of its own.
-    ///
-    /// # Errors
-    /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
-    pub fn open(dir: &Path) -> Result<Self, StateError> {
+impl Opened {
+    fn open(dir: &Path) -> Result<Self, StateError> {
         platform::make_private_dir(dir)?;
         // sled panics on some kinds of damage; that is damage too.
         let opened = std::panic::catch_unwind(|| {
@@ -38,7 +44,57 @@ impl SledStore {
         };
         let log = File::open(dir.join("db"))?;
         platform::sync_dir(dir)?;
-        Ok(SledStore { db, log })
+        Ok(Opened { db, log })
+    }
+
+    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+        let mut writes = sled::Batch::default();
+        for (key, value) in batch.writes {
+            match value {
+                Some(value) => writes.insert(key, value),
+                None => writes.remove(key),
+            }
+        }
+        self.db.apply_batch(writes).map_err(translate)?;
+        self.db.flush().map_err(translate)?;
+        self.log.sync_data()?;
+        Ok(())
+    }
+}
+
+impl SledStore {
+    /// Opens or makes the store in a folder of its own.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        Ok(SledStore { dir: dir.to_path_buf(), opened: RwLock::new(Some(Opened::open(dir)?)) })
+    }
+
+    /// The open store; opened again if a write had failed.
+    fn opened(&self) -> Result<RwLockReadGuard<'_, Option<Opened>>, StateError> {
+        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
+        if opened.is_some() {
+            return Ok(opened);
+        }
+        drop(opened);
+        let mut closed = self.opened.write().unwrap_or_else(PoisonError::into_inner);
+        if closed.is_none() {
+            *closed = Some(Opened::open(&self.dir)?);
+        }
+        drop(closed);
+        Ok(self.opened.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn close(&self) {
+        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, StateError>) -> Result<T, StateError> {
+        match self.opened()?.as_ref() {
+            Some(opened) => work(opened),
+            None => Err(StateError::Io(io::Error::other("the store was closed after a failed write"))),
+        }
     }
 
     /// Moves a damaged store out of the way, so that a new one can take its place; where it lies now.
@@ -56,31 +112,27 @@ impl SledStore {
 
 impl StateStore for SledStore {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StateError> {
-        Ok(self.db.get(key).map_err(translate)?.map(|value| value.to_vec()))
+        self.with(|opened| Ok(opened.db.get(key).map_err(translate)?.map(|value| value.to_vec())))
     }
 
     fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError> {
-        for pair in self.db.scan_prefix(prefix) {
-            let (key, value) = pair.map_err(translate)?;
-            if !each(&key, &value) {
-                break;
+        self.with(|opened| {
+            for pair in opened.db.scan_prefix(prefix) {
+                let (key, value) = pair.map_err(translate)?;
+                if !each(&key, &value) {
+                    break;
+                }
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StateError> {
-        let mut writes = sled::Batch::default();
-        for (key, value) in batch.writes {
-            match value {
-                Some(value) => writes.insert(key, value),
-                None => writes.remove(key),
-            }
+        let applied = self.with(|opened| opened.apply(batch));
+        if applied.is_err() {
+            self.close();
         }
-        self.db.apply_batch(writes).map_err(translate)?;
-        self.db.flush().map_err(translate)?;
-        self.log.sync_data()?;
-        Ok(())
+        applied
     }
 }
 
