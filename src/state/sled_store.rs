@@ -7,7 +7,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{PoisonError, RwLock};
 
 use super::{Batch, StateError, StateStore};
 use crate::platform;
@@ -16,12 +16,12 @@ const CACHE_BYTES: u64 = 32 << 20;
 
 /// [`StateStore`] on sled.
 ///
-/// Once a write has failed, sled refuses everything, and what it shows may be ahead of the disk. So the store is then
-/// closed, and opened again from the disk by whoever asks next: after a full disk it goes on by itself.
+/// After one write that failed (a full disk, say) sled refuses all others, also when there is room again, and shows
+/// to readers what never reached the disk. So it is let go of then, and opened anew when it is next asked.
 #[derive(Debug)]
 pub struct SledStore {
     dir: PathBuf,
-    opened: RwLock<Option<Opened>>,
+    open: RwLock<Option<Opened>>,
 }
 
 #[derive(Debug)]
@@ -30,9 +30,49 @@ struct Opened {
     log: File,
 }
 
+impl SledStore {
+    /// Opens or makes the store in a folder of its own.
+    ///
+    /// # Errors
+    /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
+    pub fn open(dir: &Path) -> Result<Self, StateError> {
+        platform::make_private_dir(dir)?;
+        let opened = Opened::open(dir)?;
+        platform::sync_dir(dir)?;
+        Ok(SledStore { dir: dir.to_path_buf(), open: RwLock::new(Some(opened)) })
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, StateError>) -> Result<T, StateError> {
+        if let Some(opened) = &*self.open.read().unwrap_or_else(PoisonError::into_inner) {
+            return work(opened);
+        }
+        let mut open = self.open.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = match open.take() {
+            Some(opened) => opened,
+            None => Opened::open(&self.dir)?,
+        };
+        work(open.insert(opened))
+    }
+
+    fn let_go(&self) {
+        *self.open.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Moves a damaged store out of the way, so that a new one can take its place; where it lies now.
+    ///
+    /// # Errors
+    /// If it cannot be moved.
+    pub fn set_aside(dir: &Path, stamp: &str) -> io::Result<PathBuf> {
+        let mut name = dir.as_os_str().to_os_string();
+        name.push(format!(".damaged-{stamp}"));
+        let aside = PathBuf::from(name);
+        std::fs::rename(dir, &aside)?;
+        Ok(aside)
+    }
+}
+
 impl Opened {
     fn open(dir: &Path) -> Result<Self, StateError> {
-        platform::make_private_dir(dir)?;
         // sled panics on some kinds of damage; that is damage too.
         let opened = std::panic::catch_unwind(|| {
             sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open()
@@ -42,9 +82,7 @@ impl Opened {
             Ok(Err(error)) => return Err(translate(error)),
             Err(_) => return Err(StateError::Corrupt("it could not be opened".into())),
         };
-        let log = File::open(dir.join("db"))?;
-        platform::sync_dir(dir)?;
-        Ok(Opened { db, log })
+        Ok(Opened { log: File::open(dir.join("db"))?, db })
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StateError> {
@@ -59,54 +97,6 @@ impl Opened {
         self.db.flush().map_err(translate)?;
         self.log.sync_data()?;
         Ok(())
-    }
-}
-
-impl SledStore {
-    /// Opens or makes the store in a folder of its own.
-    ///
-    /// # Errors
-    /// [`StateError::Corrupt`] for a store that must be set aside, [`StateError::Busy`] while another process has it.
-    pub fn open(dir: &Path) -> Result<Self, StateError> {
-        Ok(SledStore { dir: dir.to_path_buf(), opened: RwLock::new(Some(Opened::open(dir)?)) })
-    }
-
-    /// The open store; opened again if a write had failed.
-    fn opened(&self) -> Result<RwLockReadGuard<'_, Option<Opened>>, StateError> {
-        let opened = self.opened.read().unwrap_or_else(PoisonError::into_inner);
-        if opened.is_some() {
-            return Ok(opened);
-        }
-        drop(opened);
-        let mut closed = self.opened.write().unwrap_or_else(PoisonError::into_inner);
-        if closed.is_none() {
-            *closed = Some(Opened::open(&self.dir)?);
-        }
-        drop(closed);
-        Ok(self.opened.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn close(&self) {
-        *self.opened.write().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-
-    fn with<T>(&self, work: impl FnOnce(&Opened) -> Result<T, StateError>) -> Result<T, StateError> {
-        match self.opened()?.as_ref() {
-            Some(opened) => work(opened),
-            None => Err(StateError::Io(io::Error::other("the store was closed after a failed write"))),
-        }
-    }
-
-    /// Moves a damaged store out of the way, so that a new one can take its place; where it lies now.
-    ///
-    /// # Errors
-    /// If it cannot be moved.
-    pub fn set_aside(dir: &Path, stamp: &str) -> io::Result<PathBuf> {
-        let mut name = dir.as_os_str().to_os_string();
-        name.push(format!(".damaged-{stamp}"));
-        let aside = PathBuf::from(name);
-        std::fs::rename(dir, &aside)?;
-        Ok(aside)
     }
 }
 
@@ -128,11 +118,7 @@ impl StateStore for SledStore {
     }
 
     fn apply(&self, batch: Batch) -> Result<(), StateError> {
-        let applied = self.with(|opened| opened.apply(batch));
-        if applied.is_err() {
-            self.close();
-        }
-        applied
+        self.with(|opened| opened.apply(batch)).inspect_err(|_| self.let_go())
     }
 }
 
@@ -192,6 +178,25 @@ mod tests {
                 prop_assert_eq!(all(&store, prefix), all(&model, prefix));
             }
         }
+    }
+
+    #[test]
+    fn a_store_that_was_let_go_of_is_opened_again_with_what_it_held() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = SledStore::open(dir.path()).unwrap();
+        let put = |key: &[u8]| Batch { writes: vec![(key.to_vec(), Some(b"value".to_vec()))] };
+        store.apply(put(b"a")).unwrap();
+        store.let_go();
+        assert_eq!(store.get(b"a").unwrap().as_deref(), Some(b"value".as_slice()));
+        store.let_go();
+        store.apply(put(b"b")).unwrap();
+        assert_eq!(all(&store, b"").len(), 2);
+        // While it cannot be opened it is an error, and it comes back by itself.
+        store.let_go();
+        let other = SledStore::open(dir.path()).unwrap();
+        assert!(matches!(store.get(b"a"), Err(StateError::Busy)));
+        drop(other);
+        assert_eq!(store.get(b"b").unwrap().as_deref(), Some(b"value".as_slice()));
     }
 
     #[test]

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::fs::{self, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::json;
 
@@ -307,4 +308,86 @@ fn a_claimed_file_that_somebody_takes_away_is_let_go_of() {
     );
     daemon.stop();
     assert!(!home.words().contains("trying again"), "{}", home.words());
+}
+
+/// A small file system of its own below a folder; gone when dropped.
+struct SmallDisk(PathBuf);
+
+impl SmallDisk {
+    /// `None` where this user may not mount.
+    fn mount(folder: &Path) -> Option<Self> {
+        let mount = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", "size=64m,mode=700", "tmpfs"])
+            .arg(folder)
+            .output();
+        mount.is_ok_and(|run| run.status.success()).then(|| SmallDisk(folder.to_path_buf()))
+    }
+
+    /// Takes all the room there is, but for so many KiB.
+    fn fill(&self, but: u64) {
+        let path = self.0.join("filler");
+        let mut file = fs::File::create(&path).unwrap();
+        while file.write_all(&[1; 4096]).is_ok() {}
+        let length = file.metadata().unwrap().len();
+        file.set_len(length.saturating_sub(but << 10)).unwrap();
+    }
+
+    fn free(&self) {
+        fs::remove_file(self.0.join("filler")).unwrap();
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg("-l").arg(&self.0).output();
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_pauses_the_intake_and_it_goes_on_by_itself() {
+    const FILES: usize = 120;
+    let folder = tempfile::TempDir::with_prefix("atles-").unwrap();
+    let disk = folder.path().join("disk");
+    fs::create_dir(&disk).unwrap();
+    let Some(disk) = SmallDisk::mount(&disk) else { return };
+    // A program that is to be asked again, so that the state store is written to with nothing else before it.
+    let stage = "kind = \"exec\"\nname = \"server\"\ncommand = [\"./try.sh\"]\n\
+                 retry = { attempts = 1000000, backoff = \"5ms\", max_backoff = \"20ms\" }\nwhen = \"file.name == '0.json'\"";
+    let pipeline =
+        Pipeline::new().stage(stage).section("[disk]\nmin_free = \"1KiB\"\n[workers]\nin_flight = 8");
+    let home = Home::below(folder, Path::new("disk"), &pipeline.text());
+    home.script(
+        "try.sh",
+        &format!("#!/bin/sh\n[ -e '{}' ] || exit 75\n", home.folder().join("open").display()),
+    );
+    let daemon = home.start();
+    home.drop_file("0.json", numbered_chat(0));
+    wait_until("it waits", || home.status()["retrying"] == 1 || home.words().contains("trying again later"));
+
+    for (round, but) in [0, 300, 900].into_iter().enumerate() {
+        // What is dropped must be there before there is no room for it.
+        let names: Vec<_> = (1..FILES).filter(|number| number % 3 == round).collect();
+        for number in &names {
+            fs::write(home.spool().join(format!(".{number}")), numbered_chat(*number)).unwrap();
+        }
+        disk.fill(but);
+        for number in &names {
+            fs::rename(home.spool().join(format!(".{number}")), home.spool().join(format!("{number}.json")))
+                .unwrap();
+        }
+        wait_until("it says why it waits", || home.status()["paused"].is_string());
+        disk.free();
+        wait_until("it goes on", || {
+            names.iter().all(|number| home.path(format!("done/{number}.json")).exists())
+        });
+    }
+    fs::write(home.folder().join("open"), "").unwrap();
+    home.wait_done("0.json");
+    wait_until("all small files are written", || {
+        home.status()["undelivered"] == 0 && home.master_log().len() == FILES
+    });
+    daemon.stop();
+    let daemon = home.start();
+    assert_learned_once(&home, FILES);
+    daemon.stop();
 }
