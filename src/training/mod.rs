@@ -1,9 +1,15 @@
 //! What a model can be trained on: examples cut from sessions, judged, and recognised when they come again.
 
 pub mod examples;
+#[cfg(feature = "trainer")]
+pub mod gguf;
 pub mod quality;
 mod seen;
 mod signature;
+#[cfg(feature = "trainer")]
+pub mod model;
+#[cfg(feature = "trainer")]
+pub mod tokenizer;
 
 pub use seen::{OwnExamples, SeenExamples};
 pub use signature::signature;
