@@ -314,7 +314,7 @@ fn no_kind_has_a_key_that_every_stage_has() {
 #[test]
 fn a_file_that_cannot_be_read_says_so() {
     let folder = tempfile::tempdir().unwrap();
-    let report = |path: &Path| load(path, &|_| [0; 32]).map(|_| ()).unwrap_err().to_string();
+    let report = |path: &Path| load(path, &Services::detached).map(|_| ()).unwrap_err().to_string();
     assert!(report(&folder.path().join("gone.toml")).contains("cannot be read"));
     assert!(report(folder.path()).contains("cannot be read"));
     let file = folder.path().join("latin1.toml");

@@ -1,6 +1,6 @@
 //! Makes the files from the journal.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -29,10 +29,13 @@ pub type Settled = dyn Fn(&SessionKey) -> bool + Send + Sync;
 /// The thread that turns batches of the journal into files, in order.
 #[derive(Debug)]
 pub struct Courier {
-    orders: Option<Sender<Place>>,
+    orders: Option<Sender<Order>>,
     thread: Option<JoinHandle<()>>,
     progress: Arc<Progress>,
 }
+
+/// A batch to deliver, and the sessions in it that were not settled after all.
+type Order = (Place, Vec<SessionKey>);
 
 #[derive(Debug, Default)]
 struct Progress {
@@ -59,11 +62,11 @@ impl Courier {
         Ok(Courier { orders: Some(orders), thread: Some(thread), progress })
     }
 
-    /// Lets a batch be written to its files: its sessions are in the ledger now.
-    pub fn release(&self, batch: Place) {
+    /// Lets a batch be written to its files: its sessions are in the ledger now, but for those in `left_out`.
+    pub fn release(&self, batch: Place, left_out: Vec<SessionKey>) {
         self.progress.ordered.fetch_add(1, Ordering::AcqRel);
         if let Some(orders) = &self.orders {
-            let _ = orders.send(batch);
+            let _ = orders.send((batch, left_out));
         }
     }
 
@@ -120,11 +123,11 @@ impl Desk {
         })
     }
 
-    fn run(&mut self, open_segment: u64, inbox: &Receiver<Place>, progress: &Progress) {
+    fn run(&mut self, open_segment: u64, inbox: &Receiver<Order>, progress: &Progress) {
         let mut reader: Option<Reader> = None;
         let mut oldest = open_segment;
-        while let Ok(batch) = inbox.recv() {
-            while let Err(failure) = self.deliver_batch(&mut reader, batch) {
+        while let Ok((batch, left_out)) = inbox.recv() {
+            while let Err(failure) = self.deliver_batch(&mut reader, batch, &left_out) {
                 error!(error = %failure, "cannot write session logs or training data; trying again");
                 reader = None;
                 if matches!(inbox.try_recv(), Err(std::sync::mpsc::TryRecvError::Disconnected)) {
@@ -143,13 +146,19 @@ impl Desk {
         self.discard(oldest..oldest + 1);
     }
 
-    fn deliver_batch(&mut self, reader: &mut Option<Reader>, batch: Place) -> io::Result<()> {
+    fn deliver_batch(
+        &mut self,
+        reader: &mut Option<Reader>,
+        batch: Place,
+        left_out: &[SessionKey],
+    ) -> io::Result<()> {
         let at_batch = reader.take().filter(|reader| reader.place() == batch);
         let mut at_batch = match at_batch {
             Some(reader) => reader,
             None => Reader::open(&self.dir, batch)?,
         };
-        let records = at_batch.next()?.unwrap_or_default();
+        let mut records = at_batch.next()?.unwrap_or_default();
+        records.retain(|record| !left_out.contains(&record.key));
         self.deliver(&records)?;
         *reader = Some(at_batch);
         Ok(())
@@ -184,15 +193,19 @@ impl Desk {
                 pending.push((reader.place(), batch.iter().map(|record| record.key).collect::<Vec<_>>()));
             }
         }
-        let keys: HashSet<String> =
-            pending.iter().flat_map(|(_, keys)| keys).map(ToString::to_string).collect();
+        // A session that was recorded twice, because its file was touched in between, counts as it was recorded last.
+        let last: HashMap<SessionKey, Place> =
+            pending.iter().flat_map(|(place, keys)| keys.iter().map(|key| (*key, *place))).collect();
+        let keys: HashSet<String> = last.keys().map(ToString::to_string).collect();
         let mut logged =
             if keys.is_empty() { HashSet::new() } else { self.master.keys_near_the_end(&keys)? };
         for &segment in &left {
             let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
             while let Some(mut batch) = reader.next()? {
+                let place = reader.place();
                 batch.retain(|record| {
-                    settled(&record.key)
+                    last.get(&record.key) == Some(&place)
+                        && settled(&record.key)
                         && (!matches!(record.output, Output::MasterLine(_))
                             || logged.insert(record.key.to_string()))
                 });
@@ -365,12 +378,37 @@ mod tests {
     }
 
     #[test]
+    fn a_session_recorded_twice_counts_as_it_was_recorded_last() {
+        let record = |name: &str| {
+            let (name, content) = (name.to_owned(), name.into());
+            Record { key: SessionKey([1; 32]), output: Output::SessionLog { name, content } }
+        };
+        let logs = |home: &Home| [1, 2].map(|n| home.logs().join(format!("{n}.json")).exists());
+        for crash in [false, true] {
+            let (_dir, home) = home();
+            let mut journal = Journal::open(&home.outbox()).unwrap();
+            let first = journal.append(&[record("1.json")]).unwrap();
+            if crash {
+                journal.append(&[record("2.json")]).unwrap();
+                let journal = Journal::open(&home.outbox()).unwrap();
+                drop(Courier::start(&home, journal.end().segment, &|_| true).unwrap());
+            } else {
+                let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
+                courier.release(first, vec![SessionKey([1; 32])]);
+                courier.release(journal.append(&[record("2.json")]).unwrap(), Vec::new());
+                courier.wait_until_delivered();
+            }
+            assert_eq!(logs(&home), [false, true], "crash: {crash}");
+        }
+    }
+
+    #[test]
     fn released_batches_are_written_in_order_and_the_journal_is_gone_afterwards() {
         let (_dir, home) = home();
         let mut journal = Journal::open(&home.outbox()).unwrap();
         let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
         for id in 1..=20 {
-            courier.release(journal.append(&session(id)).unwrap());
+            courier.release(journal.append(&session(id)).unwrap(), Vec::new());
         }
         courier.wait_until_delivered();
         assert_eq!((courier.backlog(), master(&home).len()), (0, 20));

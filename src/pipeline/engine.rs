@@ -103,8 +103,14 @@ impl Engine {
             moved,
             unmoved: Vec::new(),
         };
-        let recorder =
-            Recorder { memory, journal, state: state.clone(), clock: clock.clone(), stems: Stems::default() };
+        let recorder = Recorder {
+            home: home.clone(),
+            memory,
+            journal,
+            state: state.clone(),
+            clock: clock.clone(),
+            stems: Stems::default(),
+        };
         let for_recorder = to_settler.clone();
         let threads = vec![
             ("recorder", spawn("recorder", move || recorder.run(&from_runner, &for_recorder))?),

@@ -161,7 +161,7 @@ fn kind(value: &Value) -> &'static str {
     }
 }
 
-/// A program's words in one line, without control characters, at most [`WORDS`] characters.
+/// A program's words in one line, without control characters, at most 300 characters.
 pub fn own_words(text: &str) -> String {
     let mut short: String =
         text.trim().chars().take(WORDS).map(|c| if c.is_control() { ' ' } else { c }).collect();

@@ -16,7 +16,8 @@ use super::unit::{Judged, LearnedSession, Recording, Reply, Unit};
 use crate::memory::{MemoryError, Writer};
 use crate::outbox::{Journal, Output, Record};
 use crate::platform::{self, Clock};
-use crate::session::Effect;
+use crate::session::{Effect, SessionKey};
+use crate::spool::Home;
 use crate::stages::session_log::SessionLog;
 use crate::state::State;
 
@@ -31,6 +32,7 @@ const RECENT_STEMS: usize = 4096;
 
 /// The thread's own things.
 pub(super) struct Recorder {
+    pub(super) home: Home,
     pub(super) memory: Writer,
     pub(super) journal: Journal,
     pub(super) state: State,
@@ -70,11 +72,24 @@ impl Recorder {
         {
             units.push(unit);
         }
+        let units: Vec<Unit> = units.into_iter().filter_map(|unit| self.still_the_same(unit)).collect();
+        if units.is_empty() {
+            return;
+        }
         for recording in self.record(units) {
             if settler.send(Order::Settle(recording)).is_err() {
                 return;
             }
         }
+    }
+
+    /// A file that was written to while the stages worked is judged again before anything of it is stored.
+    fn still_the_same(&self, unit: Unit) -> Option<Unit> {
+        if unit.file.changed_since(&self.home, unit.signature) {
+            let _ = unit.reply.send(Reply::Changed);
+            return None;
+        }
+        Some(unit)
     }
 
     /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
@@ -162,6 +177,14 @@ impl From<MemoryError> for Trouble {
 }
 
 impl Unit {
+    /// The sessions of which something is in the journal.
+    pub(super) fn keys(&self) -> Vec<SessionKey> {
+        match &self.judged {
+            Judged::Learned { sessions, .. } => sessions.iter().map(|session| session.envelope.key).collect(),
+            Judged::Nothing { .. } | Judged::Failed { .. } => Vec::new(),
+        }
+    }
+
     fn learned(&mut self) -> &mut [LearnedSession] {
         match &mut self.judged {
             Judged::Learned { sessions, .. } => sessions,

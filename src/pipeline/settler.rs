@@ -67,7 +67,8 @@ pub(super) struct Settled {
 struct Group {
     batch: StateBatch,
     settled: Vec<Settled>,
-    places: Vec<Place>,
+    /// Batches of the journal, each with the sessions in it that were not settled after all.
+    places: Vec<(Place, Vec<SessionKey>)>,
     replies: Vec<oneshot::Sender<bool>>,
 }
 
@@ -104,10 +105,14 @@ impl Settler {
         for order in orders {
             match order {
                 Order::Settle(recording) => {
-                    group.places.extend(recording.batch);
+                    let mut left_out = Vec::new();
                     for unit in recording.units {
-                        self.enter(unit, &mut group, &mut totals);
+                        let keys = unit.keys();
+                        if !self.enter(unit, &mut group, &mut totals) {
+                            left_out.extend(keys);
+                        }
                     }
+                    group.places.extend(recording.batch.map(|place| (place, left_out)));
                 }
                 Order::Park { name, record, reply } => {
                     group.batch.put_file(&name, &record);
@@ -127,7 +132,7 @@ impl Settler {
         match self.state.apply(group.batch) {
             Ok(()) => {
                 *self.shared_totals() = totals;
-                group.places.into_iter().for_each(|place| self.courier.release(place));
+                group.places.into_iter().for_each(|(place, left_out)| self.courier.release(place, left_out));
                 self.move_files(group.settled);
             }
             Err(problem) => {
@@ -147,12 +152,12 @@ impl Settler {
         self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes a file into the ledger.
-    fn enter(&self, unit: Unit, group: &mut Group, totals: &mut Totals) {
+    /// Writes a file into the ledger; `false` if it has to be judged again.
+    fn enter(&self, unit: Unit, group: &mut Group, totals: &mut Totals) -> bool {
         let Unit { file, signature, judged, reply } = unit;
         if file.changed_since(&self.home, signature) {
             let _ = reply.send(Reply::Changed);
-            return;
+            return false;
         }
         let number = totals.entries;
         let mut entry = LedgerEntry {
@@ -174,7 +179,7 @@ impl Settler {
                         Err(error) => {
                             let _ =
                                 reply.send(Reply::Stalled(format!("cannot redact the original: {error}")));
-                            return;
+                            return false;
                         }
                     }
                 }
@@ -201,6 +206,7 @@ impl Settler {
         group.batch.put_entry(number, &entry);
         let settled = Settled { file, outcome: entry.outcome, sidecar: kept_sidecar, reply: Some(reply) };
         group.settled.push(settled);
+        true
     }
 
     fn enter_sessions(

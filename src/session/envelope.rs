@@ -69,7 +69,7 @@ pub enum Effect {
     Memory(Keep),
     /// Lines of training data, for one file in `training_data/`.
     TrainingData {
-        /// The file's content.
+        /// The file's content. Empty when the session has no example: those of an earlier revision go all the same.
         lines: String,
         /// How many examples it holds.
         examples: usize,

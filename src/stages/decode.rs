@@ -52,7 +52,7 @@ impl DecodeSettings {
 
 /// Makes sessions out of the bytes of a file. It is no [`Stage`](crate::pipeline::Stage): there is no envelope before
 /// it has run.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Decode {
     format: Format,
     limits: Limits,

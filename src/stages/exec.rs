@@ -40,7 +40,7 @@ const EX_TEMPFAIL: i32 = 75;
 /// When the program ends, or runs into the stage's `timeout`, all that is left of its process group is killed.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct ExecConfig {
+pub struct ExecSettings {
     /// The program and its arguments, each a string of its own; required. A program with a `/` in it is looked for
     /// beside pipeline.toml when it is relative, one without in `PATH`. Arguments are passed as they are: a relative
     /// path among them is read in `cwd`. Example: `["./stages/sentiment.py", "--verbose"]`.
@@ -72,9 +72,9 @@ pub enum LogLevel {
     Off,
 }
 
-impl Default for ExecConfig {
+impl Default for ExecSettings {
     fn default() -> Self {
-        ExecConfig {
+        ExecSettings {
             command: Vec::new(),
             env: Vec::new(),
             set: BTreeMap::new(),
@@ -86,7 +86,7 @@ impl Default for ExecConfig {
     }
 }
 
-impl StageConfig for ExecConfig {
+impl StageConfig for ExecSettings {
     const KIND: &'static str = "exec";
 
     fn build(self, services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -106,7 +106,7 @@ impl StageConfig for ExecConfig {
     }
 }
 
-impl ExecConfig {
+impl ExecSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         if self.command.first().is_none_or(|program| program.trim().is_empty()) {
@@ -138,7 +138,7 @@ impl ExecConfig {
 }
 
 struct Exec {
-    config: ExecConfig,
+    config: ExecSettings,
     path: PathBuf,
     /// The program without its folders, for notes and errors.
     name: String,

@@ -24,11 +24,11 @@ fn envelope(text: &str) -> Envelope {
     Envelope::new(Session { messages, ..Session::default() }, FileFacts::default())
 }
 
-fn sh(script: &str) -> ExecConfig {
-    ExecConfig { command: ["sh", "-c", script].map(Into::into).into(), ..ExecConfig::default() }
+fn sh(script: &str) -> ExecSettings {
+    ExecSettings { command: ["sh", "-c", script].map(Into::into).into(), ..ExecSettings::default() }
 }
 
-async fn run(config: ExecConfig, folder: &Path, envelope: &mut Envelope) -> Result<Verdict, StageError> {
+async fn run(config: ExecSettings, folder: &Path, envelope: &mut Envelope) -> Result<Verdict, StageError> {
     let stage = config.build(&services(folder)).unwrap();
     stage.process(envelope, &StageContext { name: "outside", attempt: 1, dry_run: false }).await
 }
@@ -98,7 +98,7 @@ async fn a_large_session_is_fed_while_the_program_writes() {
     let mut envelope = envelope(&"sea ".repeat(1 << 18));
     // `cat` writes back what it reads: without reading and writing at once, both would wait forever.
     let script = r#"printf '{"learned": {"all": "'; tr -d '"{}\\\n'; printf '"}}'"#;
-    let config = ExecConfig { max_output: ByteSize(1 << 22), ..sh(script) };
+    let config = ExecSettings { max_output: ByteSize(1 << 22), ..sh(script) };
     assert_eq!(run(config, home.path(), &mut envelope).await.unwrap(), Verdict::Continue);
     assert!(envelope.learned.extra["outside"]["all"].as_str().unwrap().len() > 1 << 20);
 }
@@ -142,7 +142,7 @@ async fn a_program_that_hangs_dies_with_its_children_when_the_stage_is_dropped()
         pipe.read_to_end(&mut Vec::new()).unwrap();
         ended.send(()).unwrap();
     });
-    let config = sh("exec 9>pipe; (tail -f /dev/null) & echo started >&9; tail -f /dev/null");
+    let config = sh("exec 9>pipe; tail -f /dev/null >/dev/null 2>&1 & echo started >&9; tail -f /dev/null");
     let mut envelope = envelope("hello");
     let started = tokio::task::spawn_blocking(move || wait.recv());
     tokio::select! {
@@ -157,7 +157,7 @@ async fn the_environment_holds_what_is_listed_and_nothing_else() {
     let home = TempDir::new().unwrap();
     // Cargo sets CARGO_PKG_NAME and CARGO_PKG_VERSION for tests.
     let script = r#"echo "{\"learned\": {\"env\": \"$(env | cut -d= -f1 | sort | tr '\n' ' ')\", \"set\": \"$MODEL\"}}""#;
-    let config = ExecConfig {
+    let config = ExecSettings {
         env: vec!["CARGO_PKG_NAME".into(), "NOT_SET_ANYWHERE".into()],
         set: [("MODEL".into(), "$HOME; `ls`".into())].into(),
         ..sh(script)
@@ -176,7 +176,7 @@ async fn the_environment_holds_what_is_listed_and_nothing_else() {
 #[tokio::test]
 async fn a_program_that_is_not_there_fails_with_a_hint() {
     let home = TempDir::new().unwrap();
-    let config = ExecConfig { command: vec!["./missing".into()], ..ExecConfig::default() };
+    let config = ExecSettings { command: vec!["./missing".into()], ..ExecSettings::default() };
     let Err(StageError::Permanent { hint: Some(hint), .. }) =
         run(config, home.path(), &mut envelope("hello")).await
     else {
@@ -208,7 +208,7 @@ async fn the_examples_work() {
     ] {
         let mut envelope = envelope("I \"love\" the\nsea, it is great; storms are\tbad \\ though.");
         envelope.session.messages[0].name = Some("assistant".into());
-        let config = ExecConfig { command: vec![program.into()], ..ExecConfig::default() };
+        let config = ExecSettings { command: vec![program.into()], ..ExecSettings::default() };
         let stage =
             config.build(&Services { config_dir: examples.clone(), ..services(home.path()) }).unwrap();
         let cx = StageContext { name: "outside", attempt: 1, dry_run: false };
@@ -219,12 +219,12 @@ async fn the_examples_work() {
 
 #[test]
 fn all_wrong_settings_are_named_at_once() {
-    let config = ExecConfig {
+    let config = ExecSettings {
         command: Vec::new(),
         env: vec!["FINE".into(), "A=b".into()],
         set: [("".into(), "x".into())].into(),
         parallel: 0,
-        ..ExecConfig::default()
+        ..ExecSettings::default()
     };
     let keys: Vec<_> =
         config.build(&services(Path::new("/"))).err().unwrap().into_iter().map(|p| p.key).collect();

@@ -20,7 +20,7 @@ mod client;
 /// server that is named here and to no other. The time for all of it is the stage's `timeout`.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct HttpConfig {
+pub struct HttpSettings {
     /// Where to post; required. `http` or `https`, without a password in it.
     /// Example: `"https://learn.example.org/atles"`.
     pub url: String,
@@ -35,9 +35,9 @@ pub struct HttpConfig {
     pub proxy: bool,
 }
 
-impl Default for HttpConfig {
+impl Default for HttpSettings {
     fn default() -> Self {
-        HttpConfig {
+        HttpSettings {
             url: String::new(),
             headers: BTreeMap::new(),
             connect_timeout: Span::secs(10),
@@ -47,7 +47,7 @@ impl Default for HttpConfig {
     }
 }
 
-impl StageConfig for HttpConfig {
+impl StageConfig for HttpSettings {
     const KIND: &'static str = "http";
 
     #[cfg(feature = "http")]

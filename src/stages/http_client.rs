@@ -7,7 +7,7 @@ use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, 
 use reqwest::redirect::Policy;
 use reqwest::{Client, Response, StatusCode, Url};
 
-use super::HttpConfig;
+use super::HttpSettings;
 use crate::pipeline::patch::{accept, envelope_json};
 use crate::pipeline::{Problem, Stage, StageContext, StageError, Verdict};
 use crate::session::Envelope;
@@ -32,7 +32,7 @@ pub(super) struct Http {
 impl Http {
     /// Checks the settings. `env` reads the environment.
     pub(super) fn new(
-        config: &HttpConfig,
+        config: &HttpSettings,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Problem>> {
         let mut problems = Vec::new();

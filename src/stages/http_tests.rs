@@ -13,9 +13,9 @@ fn envelope() -> Envelope {
     )
 }
 
-fn config(url: String) -> HttpConfig {
+fn config(url: String) -> HttpSettings {
     let headers = [("Authorization".into(), "Bearer env:TOKEN".into()), ("X-Team".into(), "sea".into())];
-    HttpConfig { url, headers: headers.into(), proxy: false, ..HttpConfig::default() }
+    HttpSettings { url, headers: headers.into(), proxy: false, ..HttpSettings::default() }
 }
 
 fn secrets(name: &str) -> Option<String> {
@@ -38,7 +38,7 @@ async fn post(answer: Vec<u8>) -> (Result<Verdict, StageError>, Envelope, String
     });
     let mut envelope = envelope();
     let stage =
-        Http::new(&HttpConfig { max_output: crate::config::ByteSize(1 << 16), ..config(url) }, secrets)
+        Http::new(&HttpSettings { max_output: crate::config::ByteSize(1 << 16), ..config(url) }, secrets)
             .ok()
             .unwrap();
     let cx = StageContext { name: "outside", attempt: 1, dry_run: false };
@@ -167,7 +167,7 @@ fn all_wrong_settings_are_named_at_once() {
         ),
     ] {
         let headers = headers.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let config = HttpConfig { url: url.into(), headers, ..HttpConfig::default() };
+        let config = HttpSettings { url: url.into(), headers, ..HttpSettings::default() };
         let problems = Http::new(&config, secrets).err().unwrap();
         assert_eq!(problems.iter().map(|p| p.key.as_str()).collect::<Vec<_>>(), expected);
         assert!(problems.iter().all(|p| !p.message.contains("sk-123") && !p.message.contains("pw")));

@@ -11,12 +11,15 @@ use crate::stages::decode::{Decode, DecodeSettings};
 pub static KINDS: &[Kind] = &[
     kind::<super::filter::FilterSettings>(),
     kind::<super::redact::RedactSettings>(),
-    kind::<super::preferences::PreferencesConfig>(),
-    kind::<super::memory::Memory>(),
-    kind::<super::training_data::TrainingDataConfig>(),
+    kind::<super::topics::TopicsSettings>(),
+    kind::<super::preferences::PreferencesSettings>(),
+    kind::<super::patterns::PatternsSettings>(),
+    kind::<super::facts::FactsSettings>(),
+    kind::<super::memory::MemorySettings>(),
+    kind::<super::training_data::TrainingDataSettings>(),
     kind::<super::session_log::SessionLogSettings>(),
-    kind::<super::exec::ExecConfig>(),
-    kind::<super::http::HttpConfig>(),
+    kind::<super::exec::ExecSettings>(),
+    kind::<super::http::HttpSettings>(),
 ];
 
 /// A kind of stage: what configuration and reference need to know of it.

@@ -11,7 +11,7 @@ use crate::session::{Effect, Envelope, Keep, Role};
 /// Remembers the session: its turns and everything the stages before learned go into memory.db when the chain ends.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct Memory {
+pub struct MemorySettings {
     /// Whose messages keep their text. A message of another role keeps its place, its role and its time, but not its
     /// words; `["user", "assistant"]` leaves out what tools replied, which is often long and seldom worth recalling.
     pub roles: Vec<Role>,
@@ -21,14 +21,14 @@ pub struct Memory {
     pub key_phrases: bool,
 }
 
-impl Default for Memory {
+impl Default for MemorySettings {
     fn default() -> Self {
         let Keep { roles, metadata, key_phrases } = Keep::default();
-        Memory { roles, metadata, key_phrases }
+        MemorySettings { roles, metadata, key_phrases }
     }
 }
 
-impl StageConfig for Memory {
+impl StageConfig for MemorySettings {
     const KIND: &'static str = "memory";
 
     fn build(self, _: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -37,7 +37,7 @@ impl StageConfig for Memory {
                 .hint("what was learned is proved by the user's words, so they have to be kept");
             return Err(vec![problem]);
         }
-        let Memory { roles, metadata, key_phrases } = self;
+        let MemorySettings { roles, metadata, key_phrases } = self;
         Ok(Box::new(Remember(Keep { roles, metadata, key_phrases })))
     }
 }
@@ -78,7 +78,7 @@ mod tests {
         Services::detached(std::path::Path::new("/home"), std::path::Path::new("/"))
     }
 
-    async fn run(settings: Memory, messages: usize) -> (Result<Verdict, StageError>, Envelope) {
+    async fn run(settings: MemorySettings, messages: usize) -> (Result<Verdict, StageError>, Envelope) {
         let messages = vec![Message::new(Role::User, "hello"); messages];
         let mut envelope = Envelope::new(Session { messages, ..Session::default() }, FileFacts::default());
         let stage = settings.build(&services()).unwrap();
@@ -98,16 +98,16 @@ mod tests {
 
     #[tokio::test]
     async fn a_session_longer_than_memory_can_number_fails_before_the_commit() {
-        let (verdict, envelope) = run(Memory::default(), MESSAGES_MAX + 1).await;
+        let (verdict, envelope) = run(MemorySettings::default(), MESSAGES_MAX + 1).await;
         assert!(matches!(verdict, Err(StageError::Permanent { hint: Some(_), .. })));
         assert!(envelope.effects.is_empty());
     }
 
     #[test]
     fn the_users_words_cannot_be_left_out() {
-        let settings: Memory = toml::from_str(r#"roles = ["assistant"]"#).unwrap();
+        let settings: MemorySettings = toml::from_str(r#"roles = ["assistant"]"#).unwrap();
         let problems = settings.build(&services()).err().unwrap();
         assert_eq!((problems.len(), problems[0].key.as_str()), (1, "roles"));
-        assert!(toml::from_str::<Memory>(r#"roles = ["everyone"]"#).is_err());
+        assert!(toml::from_str::<MemorySettings>(r#"roles = ["everyone"]"#).is_err());
     }
 }

@@ -3,12 +3,15 @@
 
 pub mod decode;
 pub mod exec;
+pub mod facts;
 pub mod filter;
 pub mod http;
 pub mod kinds;
 pub mod memory;
+pub mod patterns;
 pub mod preferences;
 mod program;
 pub mod redact;
 pub mod session_log;
+pub mod topics;
 pub mod training_data;

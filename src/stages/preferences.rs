@@ -1,31 +1,32 @@
 //! `preferences`: what the user states to like, dislike or want of the assistant, with the words that prove it.
 
 mod object;
+mod order;
 mod rules;
 mod signals;
 
 use std::collections::HashMap;
 use std::ops::Range;
 
-use aho_corasick::AhoCorasick;
 use async_trait::async_trait;
 use regex::{Regex, RegexBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use self::object::{ObjectReader, Statement};
-use self::rules::{RULES, written_out};
+use self::rules::{RULES, Rule, pattern};
 use self::signals::{SIGNALS, SignalReader};
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Polarity, Preference, Quote, Role, Session};
 use crate::text::prose::{normal, sentences};
+use crate::text::trigger::{Gate, Hits, Triggers};
 use crate::text::voice::{Sentence, earnest, staged_from, stated};
 
 /// Finds what the user states to like, dislike or want of the assistant, in the user's own words: not in code,
 /// quotes, pastes, questions, conditions, reported speech or role-play.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct PreferencesConfig {
+pub struct PreferencesSettings {
     /// Families that are not looked for: `like`, `dislike`, `prefer`, `avoid`, `only`, `habit`, `refuse`, `favourite`,
     /// `diet`, `instruction`. Default: none. Example: `disable = ["habit", "like"]`.
     pub disable: Vec<String>,
@@ -62,9 +63,9 @@ pub enum PatternPolarity {
     Against,
 }
 
-impl Default for PreferencesConfig {
+impl Default for PreferencesSettings {
     fn default() -> Self {
-        PreferencesConfig { disable: Vec::new(), min_strength: 0.5, signals: true, pattern: Vec::new() }
+        PreferencesSettings { disable: Vec::new(), min_strength: 0.5, signals: true, pattern: Vec::new() }
     }
 }
 
@@ -75,7 +76,7 @@ const SPECIFICATION: usize = 800;
 /// Strength of a signal by the number of messages that give it.
 const SIGNAL_STRENGTH: [f64; 3] = [0.5, 0.7, 0.85];
 
-impl StageConfig for PreferencesConfig {
+impl StageConfig for PreferencesSettings {
     const KIND: &'static str = "preferences";
 
     fn build(self, _services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -86,49 +87,30 @@ impl StageConfig for PreferencesConfig {
 #[derive(Debug)]
 struct Preferences {
     min_strength: f64,
-    /// By their number in [`RULES`]; `None` where disabled.
-    rules: Vec<Option<Regex>>,
     objects: ObjectReader,
     signals: Option<SignalReader>,
     own: Vec<(String, Polarity, Regex)>,
-    triggers: AhoCorasick,
-    /// The bits of each trigger: rules from 0, signals behind them.
-    wakes: Vec<u128>,
+    triggers: Triggers,
 }
 
 impl Preferences {
-    fn new(config: PreferencesConfig) -> Result<Self, Vec<Problem>> {
+    fn new(config: PreferencesSettings) -> Result<Self, Vec<Problem>> {
         let mut problems = config.problems();
         let own = config.compile_patterns(&mut problems);
-        let fixed = || -> Result<_, String> {
-            let compile = |rule: &rules::Rule| {
-                let wanted = !config.disable.iter().any(|family| family == rule.kind);
-                wanted.then(|| Regex::new(&written_out(rule.pattern))).transpose()
-            };
-            let rules =
-                RULES.iter().map(compile).collect::<Result<Vec<_>, _>>().map_err(|e| e.to_string())?;
-            let objects = ObjectReader::new().map_err(|e| e.to_string())?;
-            let signals = config.signals.then(SignalReader::new).transpose().map_err(|e| e.to_string())?;
-            let (triggers, wakes) = triggers(&rules, config.signals).map_err(|e| e.to_string())?;
-            Ok((rules, objects, signals, triggers, wakes))
-        };
-        match fixed() {
-            Ok((rules, objects, signals, triggers, wakes)) if problems.is_empty() => Ok(Preferences {
-                min_strength: config.min_strength,
-                rules,
-                objects,
-                signals,
-                own,
-                triggers,
-                wakes,
-            }),
-            Ok(_) => Err(problems),
-            Err(error) => Err(vec![Problem::new("", format!("a built-in pattern is broken: {error}"))]),
+        if !problems.is_empty() {
+            return Err(problems);
         }
+        let fixed = || -> Result<_, Box<dyn std::error::Error>> {
+            let signals = config.signals.then(SignalReader::new).transpose()?;
+            Ok((ObjectReader::new()?, signals, triggers(&config)?))
+        };
+        let (objects, signals, triggers) = fixed()
+            .map_err(|error| vec![Problem::new("", format!("a built-in pattern is broken: {error}"))])?;
+        Ok(Preferences { min_strength: config.min_strength, objects, signals, own, triggers })
     }
 }
 
-impl PreferencesConfig {
+impl PreferencesSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();
         let mut families: Vec<&str> = RULES.iter().map(|rule| rule.kind).collect();
@@ -173,32 +155,16 @@ impl PreferencesConfig {
     }
 }
 
-/// One automaton over the triggers of all rules, with the rules each wakes.
-fn triggers(
-    rules: &[Option<Regex>],
-    signals: bool,
-) -> Result<(AhoCorasick, Vec<u128>), aho_corasick::BuildError> {
-    let mut wakes: HashMap<String, u128> = HashMap::new();
-    let mut wake = |trigger: &str, bit: usize| {
-        *wakes.entry(trigger.to_owned()).or_default() |= 1 << bit;
-        if trigger.contains('\'') {
-            *wakes.entry(trigger.replace('\'', "’")).or_default() |= 1 << bit;
-        }
-    };
-    for (bit, rule) in
-        RULES.iter().enumerate().filter(|(bit, _)| rules.get(*bit).is_some_and(Option::is_some))
-    {
-        rule.triggers.iter().for_each(|trigger| wake(trigger, bit));
-    }
-    for (number, signal) in SIGNALS.iter().enumerate().filter(|_| signals) {
-        signal.triggers.iter().for_each(|trigger| wake(trigger, RULES.len() + number));
-    }
-    let (words, wakes): (Vec<_>, Vec<_>) = wakes.into_iter().unzip();
-    let automaton = AhoCorasick::builder()
-        .ascii_case_insensitive(true)
-        .kind(Some(aho_corasick::AhoCorasickKind::DFA))
-        .build(words)?;
-    Ok((automaton, wakes))
+/// The triggers of all rules that are wanted, and behind them those of the signals.
+fn triggers(config: &PreferencesSettings) -> Result<Triggers, aho_corasick::BuildError> {
+    let wanted =
+        RULES.iter().enumerate().filter(|(_, rule)| !config.disable.iter().any(|kind| kind == rule.kind));
+    let signals = SIGNALS.iter().enumerate().filter(|_| config.signals);
+    Triggers::new(
+        wanted
+            .map(|(bit, rule)| (bit, rule.gate(), rule.triggers))
+            .chain(signals.map(|(number, signal)| (RULES.len() + number, Gate::Open, signal.triggers))),
+    )
 }
 
 #[async_trait]
@@ -217,20 +183,34 @@ impl Stage for Preferences {
 /// The first words that give a signal, and how many messages do.
 type Signalled = [Option<(&'static str, Quote, usize)>; SIGNALS.len()];
 
+/// A sentence of the user and what woke up in it.
+struct Said<'a> {
+    /// Index of the message.
+    message: usize,
+    text: &'a str,
+    words: &'a str,
+    sentence: Sentence<'a>,
+    awake: u128,
+}
+
+impl Said<'_> {
+    /// The quote of a span of the evened sentence.
+    fn quote(&self, span: Range<usize>) -> Option<Quote> {
+        let span = self.sentence.span(span);
+        let text = self.text.get(span.clone())?.to_owned();
+        Some(Quote { message: self.message, start: span.start, end: span.end, text })
+    }
+}
+
 impl Preferences {
     fn find(&self, session: &Session) -> Vec<Preference> {
         let mut found = Found::default();
         let mut signalled: Signalled = Default::default();
         for (index, message) in session.spoken_by(Role::User) {
-            let hits: Vec<(usize, u128)> = self
-                .triggers
-                .find_overlapping_iter(&message.text)
-                .filter_map(|hit| Some((hit.start(), *self.wakes.get(hit.pattern().as_usize())?)))
-                .collect();
-            if hits.is_empty() && self.own.is_empty() {
-                continue;
+            let hits = self.triggers.hits(&message.text);
+            if !hits.is_empty() || !self.own.is_empty() {
+                self.read_message(index, &message.text, &hits, &mut found, &mut signalled);
             }
-            self.read_message(index, &message.text, &hits, &mut found, &mut signalled);
         }
         let signals = signalled.into_iter().flatten().map(|(name, quote, count)| Preference {
             kind: "signal".to_owned(),
@@ -247,59 +227,42 @@ impl Preferences {
 
     fn read_message(
         &self,
-        index: usize,
+        message: usize,
         text: &str,
-        hits: &[(usize, u128)],
+        hits: &Hits,
         found: &mut Found,
         signalled: &mut Signalled,
     ) {
         let mut staged = None;
-        let mut next = 0;
         let mut given = [false; SIGNALS.len()];
-        let mut sorted: Vec<(usize, u128)> = hits.to_vec();
-        sorted.sort_unstable_by_key(|(at, _)| *at);
+        let mut hits = hits.iter().peekable();
         for range in sentences(text) {
-            while sorted.get(next).is_some_and(|(at, _)| *at < range.start) {
-                next += 1;
-            }
+            while hits.next_if(|(at, _)| *at < range.start).is_some() {}
             let mut awake = 0;
-            while let Some((_, bits)) = sorted.get(next).filter(|(at, _)| *at < range.end) {
+            while let Some((_, bits)) = hits.next_if(|(at, _)| *at < range.end) {
                 awake |= bits;
-                next += 1;
             }
             if awake == 0 && self.own.is_empty() {
                 continue;
             }
             let words = &text[range.clone()];
-            let sentence = Sentence { start: range.start, even: normal(words) };
-            let quote = |span: Range<usize>| {
-                text.get(span.clone()).map(|words| Quote {
-                    message: index,
-                    start: span.start,
-                    end: span.end,
-                    text: words.to_owned(),
-                })
+            let said = Said {
+                message,
+                text,
+                words,
+                sentence: Sentence { start: range.start, even: normal(words) },
+                awake,
             };
-            for number in 0..SIGNALS.len() {
-                let reader = self
-                    .signals
-                    .as_ref()
-                    .filter(|_| text.len() <= SPECIFICATION && awake >> (RULES.len() + number) & 1 == 1);
-                let signal = reader.and_then(|reader| reader.find(number, sentence.even.as_str()));
-                if let Some((name, span)) = signal.filter(|_| !std::mem::replace(&mut given[number], true)) {
-                    match &mut signalled[number] {
-                        Some((_, _, count)) => *count += 1,
-                        empty => *empty = quote(sentence.span(span)).map(|quote| (name, quote, 1)),
-                    }
-                }
-            }
-            let acted = *staged.get_or_insert_with(|| staged_from(text)) <= range.start;
-            let scene = Scene { acted, specified: text.len() > SPECIFICATION };
-            for (kind, statement) in self.statements(&sentence, words, awake, scene) {
-                let Some(quote) = quote(sentence.span(statement.span)) else { continue };
+            self.note_signals(&said, &mut given, signalled);
+            for (rule, statement) in self.statements(&said) {
+                // Looked for only now: few sentences state anything.
+                let acted = *staged.get_or_insert_with(|| staged_from(text)) <= range.start;
+                let Some(quote) = said.quote(statement.span).filter(|_| !acted || rule.is_order()) else {
+                    continue;
+                };
                 for (polarity, object, strength) in statement.about {
                     found.add(Preference {
-                        kind: kind.to_owned(),
+                        kind: rule.kind.to_owned(),
                         polarity,
                         object,
                         strength,
@@ -307,94 +270,103 @@ impl Preferences {
                     });
                 }
             }
-            for (kind, polarity, regex) in &self.own {
-                let object = regex.captures(words).and_then(|found| {
-                    Some((found.get(0)?.range(), found.name("object")?.as_str().to_lowercase()))
-                });
-                if let Some((span, object)) = object
-                    && let Some(quote) = quote(range.start + span.start..range.start + span.end)
-                {
-                    found.add(Preference {
-                        kind: kind.clone(),
-                        polarity: *polarity,
-                        object,
-                        strength: OWN_STRENGTH,
-                        quote,
-                    });
-                }
+            self.match_own(&said, found);
+        }
+    }
+
+    fn note_signals(&self, said: &Said<'_>, given: &mut [bool; SIGNALS.len()], signalled: &mut Signalled) {
+        let Some(reader) = self.signals.as_ref().filter(|_| said.text.len() <= SPECIFICATION) else { return };
+        for (number, (given, signalled)) in given.iter_mut().zip(signalled).enumerate() {
+            if said.awake >> (RULES.len() + number) & 1 == 0 || *given {
+                continue;
+            }
+            let Some((name, span)) = reader.find(number, said.sentence.even.as_str()) else { continue };
+            *given = true;
+            match signalled {
+                Some((_, _, count)) => *count += 1,
+                empty => *empty = said.quote(span).map(|quote| (name, quote, 1)),
             }
         }
     }
 
-    /// What one sentence states, strongest first where rules compete for the same words.
-    fn statements(
-        &self,
-        sentence: &Sentence<'_>,
-        words: &str,
-        awake: u128,
-        scene: Scene,
-    ) -> Vec<(&'static str, Statement)> {
-        let even = sentence.even.as_str();
-        let said = stated(even);
-        let capital = |at: usize| {
-            let there = sentence.even.original(at);
-            words.get(there..).and_then(|rest| rest.chars().next()).is_some_and(char::is_uppercase)
-        };
-        let mut all: Vec<(usize, Statement)> = Vec::new();
-        for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| awake >> number & 1 == 1) {
-            let Some(Some(pattern)) = self.rules.get(number) else { continue };
-            let order = rule.kind == "instruction";
-            let text = if order && asks_the_assistant(even) { even } else { said };
-            if text.is_empty() || (scene.acted && !order) {
+    fn match_own(&self, said: &Said<'_>, found: &mut Found) {
+        for (kind, polarity, regex) in &self.own {
+            let Some(captures) = regex.captures(said.words) else { continue };
+            let (Some(whole), Some(object)) = (captures.get(0), captures.name("object")) else { continue };
+            let start = said.sentence.start + whole.start();
+            found.add(Preference {
+                kind: kind.clone(),
+                polarity: *polarity,
+                object: object.as_str().to_lowercase(),
+                strength: OWN_STRENGTH,
+                quote: Quote {
+                    message: said.message,
+                    start,
+                    end: start + whole.len(),
+                    text: whole.as_str().to_owned(),
+                },
+            });
+        }
+    }
+
+    /// What one sentence states; where rules compete for the same words, the strongest counts.
+    fn statements(&self, said: &Said<'_>) -> Vec<(&'static Rule, Statement)> {
+        let even = said.sentence.even.as_str();
+        // Most patterns match nothing, so that what is stated is worked out only behind the first that does.
+        let mut part = None;
+        let specified = said.text.len() > SPECIFICATION;
+        let mut all: Vec<(&'static Rule, Statement)> = Vec::new();
+        for (number, rule) in RULES.iter().enumerate().filter(|(number, _)| said.awake >> number & 1 == 1) {
+            let Some(pattern) = pattern(number) else { continue };
+            if !pattern.is_match(even) {
                 continue;
             }
-            let mut from = 0;
-            while let Some(captures) = pattern.captures_at(text, from) {
-                let Some(whole) = captures.get(0) else { break };
-                let statement = self.objects.read(rule, &captures, text, &capital, scene.specified);
-                from = statement
-                    .as_ref()
-                    .map_or(0, |statement| statement.span.end)
-                    .max(whole.start() + 1)
-                    .max(from + 1);
-                while !text.is_char_boundary(from) {
-                    from += 1;
-                }
-                if let Some(statement) = statement
-                    && earnest(&text[..statement.span.start], &text[statement.span.end..])
-                {
-                    all.push((number, statement));
-                }
-                if from >= text.len() {
-                    break;
-                }
-            }
+            let part = *part.get_or_insert_with(|| stated(even));
+            let text = if rule.is_order() && asks_the_assistant(even) { even } else { part };
+            self.matches(rule, pattern, text, said, specified, &mut all);
         }
-        let strength = |statement: &Statement| {
-            statement.about.iter().map(|(_, _, strength)| *strength).fold(0.0, f64::max)
-        };
+        let strength =
+            |statement: &Statement| statement.about.iter().map(|about| about.2).fold(0.0, f64::max);
         all.sort_by(|(_, a), (_, b)| strength(b).total_cmp(&strength(a)));
-        let mut kept: Vec<(&'static str, Statement)> = Vec::new();
-        for (number, statement) in all {
-            let clash = kept.iter().any(|(_, other)| {
-                other.span.start < statement.span.end && statement.span.start < other.span.end
-            });
-            if !clash && let Some(rule) = RULES.get(number) {
-                kept.push((rule.kind, statement));
+        let mut kept: Vec<(&'static Rule, Statement)> = Vec::new();
+        for (rule, statement) in all {
+            let span = &statement.span;
+            if !kept.iter().any(|(_, other)| other.span.start < span.end && span.start < other.span.end) {
+                kept.push((rule, statement));
             }
         }
         kept.sort_by_key(|(_, statement)| statement.span.start);
         kept
     }
-}
 
-/// What a sentence stands in.
-#[derive(Clone, Copy)]
-struct Scene {
-    /// Behind words that begin a role-play.
-    acted: bool,
-    /// In a message long enough to specify a task.
-    specified: bool,
+    /// All matches of one rule in a text that begins the sentence.
+    fn matches(
+        &self,
+        rule: &'static Rule,
+        pattern: &Regex,
+        text: &str,
+        said: &Said<'_>,
+        specified: bool,
+        all: &mut Vec<(&'static Rule, Statement)>,
+    ) {
+        let capital = |at: usize| {
+            let there = said.sentence.even.original(at);
+            said.words.get(there..).and_then(|rest| rest.chars().next()).is_some_and(char::is_uppercase)
+        };
+        let mut from = 0;
+        while from < text.len() {
+            let Some(captures) = pattern.captures_at(text, from) else { break };
+            let Some(whole) = captures.get(0) else { break };
+            let statement = self.objects.read(rule, &captures, text, &capital, specified);
+            let end = statement.as_ref().map_or(0, |statement| statement.span.end).max(whole.start() + 1);
+            from = (end..text.len()).find(|at| text.is_char_boundary(*at)).unwrap_or(text.len());
+            if let Some(statement) = statement
+                && earnest(&text[..statement.span.start], &text[statement.span.end..])
+            {
+                all.push((rule, statement));
+            }
+        }
+    }
 }
 
 /// "Can you always …": an order in the form of a question.

@@ -23,7 +23,7 @@ use crate::training::{OwnExamples, SeenExamples, quality, signature};
 /// whole corpus.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
-pub struct TrainingDataConfig {
+pub struct TrainingDataSettings {
     /// Layout of a line: `alpaca`, `messages` or `sharegpt`.
     pub format: Format,
     /// How many turns before the question stand beside it, at most. A question and its answer are two turns and
@@ -49,9 +49,9 @@ pub struct TrainingDataConfig {
     pub skip_answers: Vec<String>,
 }
 
-impl Default for TrainingDataConfig {
+impl Default for TrainingDataSettings {
     fn default() -> Self {
-        TrainingDataConfig {
+        TrainingDataSettings {
             format: Format::Alpaca,
             max_context_turns: 4,
             max_context_chars: 2_000,
@@ -66,7 +66,7 @@ impl Default for TrainingDataConfig {
     }
 }
 
-impl StageConfig for TrainingDataConfig {
+impl StageConfig for TrainingDataSettings {
     const KIND: &'static str = "training_data";
 
     fn build(self, services: &Services) -> Result<Box<dyn Stage>, Vec<Problem>> {
@@ -99,7 +99,7 @@ impl StageConfig for TrainingDataConfig {
 }
 
 struct TrainingData {
-    config: TrainingDataConfig,
+    config: TrainingDataSettings,
     skip_answers: RegexSet,
     seen: Arc<SeenExamples>,
 }
@@ -165,7 +165,7 @@ impl Stage for TrainingData {
         let good = judged.iter().filter(|one| one.skip.is_none()).count();
         let signatures: Vec<u64> = unique.iter().map(|one| one.signature).collect();
         let ours: Vec<bool> = if cx.dry_run {
-            signatures.iter().map(|one| !self.seen.near_duplicate(*one, &envelope.identity)).collect()
+            self.seen.near_duplicates(&envelope.identity, &signatures).into_iter().map(|near| !near).collect()
         } else {
             self.seen.reserve(&envelope.identity, &envelope.key, &signatures)
         };

@@ -23,7 +23,7 @@ fn session(id: &str, turns: &[(&str, &str)]) -> Envelope {
     )
 }
 
-async fn run(config: TrainingDataConfig, services: &Services, envelope: &mut Envelope) -> (String, String) {
+async fn run(config: TrainingDataSettings, services: &Services, envelope: &mut Envelope) -> (String, String) {
     let stage = config.build(services).unwrap();
     run_stage(&*stage, envelope, false).await
 }
@@ -47,7 +47,7 @@ const TRAIN: (&str, &str) = ("Which train goes to Lyon?", "Take the TGV from Gar
 #[tokio::test]
 async fn each_answer_is_an_example_with_the_turns_before_it() {
     let (lines, note) =
-        run(TrainingDataConfig::default(), &services(), &mut session("a", &[BORROW, PASTA, TRAIN])).await;
+        run(TrainingDataSettings::default(), &services(), &mut session("a", &[BORROW, PASTA, TRAIN])).await;
     assert_eq!(note, "3 examples");
     let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
     assert_eq!(last["instruction"], TRAIN.0);
@@ -62,20 +62,20 @@ async fn each_answer_is_an_example_with_the_turns_before_it() {
 async fn the_context_keeps_to_its_bounds_and_stops_at_a_private_key() {
     let room = |n: &(&str, &str)| n.0.len() + n.1.len();
     for (config, turns, expected) in [
-        (TrainingDataConfig { max_context_turns: 3, ..Default::default() }, [BORROW, PASTA], 1),
-        (TrainingDataConfig { max_context_turns: 1, ..Default::default() }, [BORROW, PASTA], 0),
-        (TrainingDataConfig { max_context_chars: room(&PASTA), ..Default::default() }, [BORROW, PASTA], 1),
+        (TrainingDataSettings { max_context_turns: 3, ..Default::default() }, [BORROW, PASTA], 1),
+        (TrainingDataSettings { max_context_turns: 1, ..Default::default() }, [BORROW, PASTA], 0),
+        (TrainingDataSettings { max_context_chars: room(&PASTA), ..Default::default() }, [BORROW, PASTA], 1),
         (
-            TrainingDataConfig { max_context_chars: room(&PASTA) - 1, ..Default::default() },
+            TrainingDataSettings { max_context_chars: room(&PASTA) - 1, ..Default::default() },
             [BORROW, PASTA],
             0,
         ),
         (
-            TrainingDataConfig::default(),
+            TrainingDataSettings::default(),
             [("My key is <PRIVATE_KEY_1>, safe?", "No, replace it at once."), PASTA],
             1,
         ),
-        (TrainingDataConfig::default(), [BORROW, PASTA], 2),
+        (TrainingDataSettings::default(), [BORROW, PASTA], 2),
     ] {
         let (lines, _) = run(config, &services(), &mut session("a", &[turns[0], turns[1], TRAIN])).await;
         let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
@@ -103,7 +103,7 @@ async fn what_is_skipped_is_counted_by_reason() {
             "1 matched by skip_answers",
         ),
     ] {
-        let config = TrainingDataConfig { skip_answers: vec!["^Quota".into()], ..Default::default() };
+        let config = TrainingDataSettings { skip_answers: vec!["^Quota".into()], ..Default::default() };
         let (_, note) = run(config, &services(), &mut session("a", &[BORROW, turn])).await;
         assert_eq!(note, format!("1 example, skipped {reason}"), "{turn:?}");
     }
@@ -128,7 +128,7 @@ async fn an_answer_the_user_rejected_is_no_example_but_stays_in_the_context_unle
         envelope.session.messages[1].feedback = thumb;
         envelope.learned.patterns =
             Some(Patterns { feedback: vec![feedback(kind, 2)], ..Patterns::default() });
-        let config = TrainingDataConfig { format: Format::Messages, ..Default::default() };
+        let config = TrainingDataSettings { format: Format::Messages, ..Default::default() };
         let (lines, _) = run(config, &services(), &mut envelope).await;
         assert_eq!(lines.lines().count(), examples, "{kind} {thumb:?}");
         let last: serde_json::Value = serde_json::from_str(lines.lines().last().unwrap()).unwrap();
@@ -139,14 +139,14 @@ async fn an_answer_the_user_rejected_is_no_example_but_stays_in_the_context_unle
     envelope.session.messages.push(Message::new(Role::User, "No, that's wrong."));
     envelope.learned.patterns =
         Some(Patterns { feedback: vec![feedback("rejection", 2)], ..Patterns::default() });
-    let (_, note) = run(TrainingDataConfig::default(), &services(), &mut envelope).await;
+    let (_, note) = run(TrainingDataSettings::default(), &services(), &mut envelope).await;
     assert_eq!(note, "no examples, skipped 1 rejected by the user");
 }
 
 #[tokio::test]
 async fn an_example_counts_once_in_a_session_and_once_in_the_corpus() {
     let services = services();
-    let stage = TrainingDataConfig::default().build(&services).unwrap();
+    let stage = TrainingDataSettings::default().build(&services).unwrap();
     let shouted = (BORROW.0, "Because the VECTOR is borrowed, while you push to it!");
     let (first, note) = run_stage(&*stage, &mut session("a", &[BORROW, shouted, PASTA]), false).await;
     assert_eq!(note, "2 examples, skipped 1 near-duplicate");
@@ -165,7 +165,7 @@ async fn an_example_counts_once_in_a_session_and_once_in_the_corpus() {
 
 #[tokio::test]
 async fn a_session_without_examples_says_so_that_an_earlier_revision_makes_room() {
-    let (lines, note) = run(TrainingDataConfig::default(), &services(), &mut session("a", &[])).await;
+    let (lines, note) = run(TrainingDataSettings::default(), &services(), &mut session("a", &[])).await;
     assert_eq!((lines.as_str(), note.as_str()), ("", "no examples"));
 }
 
@@ -176,7 +176,7 @@ async fn the_system_message_is_written_only_where_it_is_wanted_and_fits() {
     {
         let mut envelope = session("a", &[BORROW]);
         envelope.session.messages.insert(0, Message::new(Role::System, "You are terse."));
-        let config = TrainingDataConfig { include_system, max_context_chars, ..Default::default() };
+        let config = TrainingDataSettings { include_system, max_context_chars, ..Default::default() };
         let (lines, _) = run(config, &services(), &mut envelope).await;
         assert_eq!(lines.contains("terse"), expected);
     }
@@ -184,7 +184,7 @@ async fn the_system_message_is_written_only_where_it_is_wanted_and_fits() {
 
 #[test]
 fn all_wrong_settings_are_named_at_once() {
-    let config = TrainingDataConfig {
+    let config = TrainingDataSettings {
         min_answer_chars: 10,
         max_answer_chars: 9,
         max_placeholder_share: f64::NAN,

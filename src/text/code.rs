@@ -1,16 +1,16 @@
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2};
 
 /// The parts of a message that are code or pasted output by their marking: fenced blocks (an unclosed one reaches to
 /// the end), indented blocks that read like code or logs, and inline backticks. In order, without overlaps, in bytes.
 pub fn code_ranges(text: &str) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let bytes = text.as_bytes();
-    let marked = memchr(b'`', bytes).is_some() || memmem::find(bytes, b"~~~").is_some();
+    let marked = memchr2(b'`', b'~', bytes).is_some();
     let indented = is_indented(text)
-        || memmem::find(bytes, b"\n    ").is_some()
-        || memmem::find(bytes, b"\n\t").is_some();
+        || memchr_iter(b'\n', bytes)
+            .any(|at| matches!(bytes.get(at + 1..), Some([b'\t', ..] | [b' ', b' ', b' ', b' ', ..])));
     if !marked && !indented {
         return found;
     }
@@ -250,6 +250,29 @@ const CERTAIN: [&str; 38] = [
     "Segmentation fault",
 ];
 
+/// The signs that code has more of than prose, by byte.
+const SIGNS: [bool; 256] = {
+    let mut table = [false; 256];
+    let signs = b"(){}[]<>=;_\\|&$#";
+    let mut i = 0;
+    while i < signs.len() {
+        table[signs[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
+/// The first bytes of [`CERTAIN`].
+const CERTAIN_FIRST: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut i = 0;
+    while i < CERTAIN.len() {
+        table[CERTAIN[i].as_bytes()[0] as usize] = true;
+        i += 1;
+    }
+    table
+};
+
 /// Whether one line reads like code, a log line or a line of a stack trace rather than something said.
 pub(crate) fn reads_like_code(line: &str) -> bool {
     let line = line.trim();
@@ -257,10 +280,13 @@ pub(crate) fn reads_like_code(line: &str) -> bool {
     let (Some(first), Some(last)) = (bytes.first(), bytes.last()) else {
         return false;
     };
-    if CERTAIN.iter().any(|opener| line.starts_with(opener)) || stamped(bytes) || traced(line) {
+    if (CERTAIN_FIRST[usize::from(*first)] && CERTAIN.iter().any(|opener| line.starts_with(opener)))
+        || stamped(bytes)
+        || traced(line)
+    {
         return true;
     }
-    let signs = bytes.iter().filter(|byte| b"(){}[]<>=;_\\|&$#".contains(byte)).count();
+    let signs = bytes.iter().filter(|byte| SIGNS[usize::from(**byte)]).count();
     match (first, last) {
         (b'{' | b'}', _) | (_, b'{' | b'}') => true,
         (_, b';') if bytes.iter().filter(|byte| **byte == b';').count() < signs || !line.contains(' ') => {

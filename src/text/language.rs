@@ -9,6 +9,8 @@ use crate::session::{Role, Session};
 
 /// So many bytes of the user's words are looked at.
 const LOOKED_AT: usize = 1_500;
+/// Mostly, so many tell already.
+const FIRST_LOOK: usize = 400;
 /// Fewer words than this tell nothing by their grammar.
 const FEWEST_WORDS: u32 = 8;
 
@@ -18,7 +20,10 @@ const FEWEST_WORDS: u32 = 8;
 /// others, and for doubtful cases, trigrams do.
 pub fn language(session: &Session) -> Option<String> {
     let said = said_by_user(session);
-    by_function_words(&said).or_else(|| by_trigrams(&said)).map(str::to_owned)
+    by_function_words(beginning(&said, FIRST_LOOK))
+        .or_else(|| by_function_words(&said))
+        .or_else(|| by_trigrams(&said))
+        .map(str::to_owned)
 }
 
 /// Whether sessions can be found to be in the language of this code.

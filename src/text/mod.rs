@@ -3,9 +3,11 @@
 mod code;
 pub mod language;
 mod normal;
+mod paste;
 pub(crate) mod phrase;
 pub mod prose;
 pub(crate) mod stop_words;
+pub(crate) mod trigger;
 pub(crate) mod voice;
 pub(crate) mod word_hash;
 pub(crate) mod words;

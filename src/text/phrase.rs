@@ -140,13 +140,13 @@ pub(crate) fn enumeration(text: &str) -> Vec<&str> {
         rest = more;
     }
     let rest = rest.trim_start();
-    let rest = rest.strip_prefix("and ").or(rest.strip_prefix("or ")).map_or(rest, |last| last);
+    let rest = rest.strip_prefix("and ").or(rest.strip_prefix("or ")).unwrap_or(rest);
     let led = items.len() > 1 && rest.len() < text.len();
     let last = &rest[..phrase_len(rest, 8)];
     let pair = last.split_once(" and ").or(last.split_once(" or "));
     match pair {
         Some((left, right)) if !items.is_empty() && is_item(left) && is_item(right) => {
-            items.extend([left.trim(), right.trim()])
+            items.extend([left.trim(), right.trim()]);
         }
         None if led && is_item(last) => items.push(last),
         _ => return Vec::new(),

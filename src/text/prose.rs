@@ -1,15 +1,15 @@
 //! What a person said in a message, apart from what they pasted.
 
-use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::LazyLock;
 
-use memchr::memchr;
 use regex::Regex;
 
 pub use super::code::code_ranges;
 use super::code::{lines, reads_like_code};
 pub use super::normal::{Normal, normal};
+use super::paste::{paste_start, repeated_speakers, speaker};
+use super::trigger::ascii;
 
 /// Quoted speech of more words than this is somebody else's.
 const QUOTED_WORDS: usize = 3;
@@ -81,7 +81,7 @@ pub fn is_question(sentence: &str) -> bool {
 /// Whether a sentence begins as questions do: "what is", "can you".
 pub(crate) fn begins_as_question(sentence: &str) -> bool {
     static ASKING: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(concat!(
+        Regex::new(&ascii(concat!(
             r"(?i)^(?:(?:and|so|but|ok|okay|hey|hi|well|also|please|then)[,\s]+)*(?:",
             r"(?:what|why|how|where|who|when|which|whose|whom)\s+",
             r"(?:(?:much|many|long|often|far|old|big|well|kind|type|sort|else|exactly|time|day|way|one|ones|of|the|hell)\s+){0,3}",
@@ -90,7 +90,7 @@ pub(crate) fn begins_as_question(sentence: &str) -> bool {
             r"(?:do|does|did|can|could|would|will|should|shall|is|are|am|was|were|has|have|had|may|might|",
             r"isn['’]t|aren['’]t|don['’]t|doesn['’]t|didn['’]t|can['’]t|couldn['’]t|won['’]t|wouldn['’]t|shouldn['’]t)\s+",
             r"(?:i|you|u|we|they|he|she|it|there|this|that|these|those|the|my|your|anyone|someone|people)\b)",
-        ))
+        ).to_owned()))
         .ok()
     });
     // The pattern is fixed and tested; were it broken, nothing would be a question.
@@ -119,73 +119,6 @@ fn goes_on(text: &str, open: &Range<usize>, line: &str) -> bool {
         && line.trim_start().starts_with(char::is_lowercase)
 }
 
-/// The speaker of a line of copied dialogue (`Anna: hello`), which must be short and at the start.
-fn speaker(line: &str) -> Option<&str> {
-    let line = line.trim_start_matches([' ', '\t', '*', '_']);
-    let colon = memchr(b':', line.as_bytes().get(..30.min(line.len()))?)?;
-    let name = line[..colon].trim_end_matches(['*', '_']);
-    let spoken = line.as_bytes().get(colon + 1).is_none_or(|byte| matches!(byte, b' ' | b'*' | b'_' | b'\r'));
-    (spoken && !name.is_empty() && name.split(' ').count() <= 3).then_some(name)
-}
-
-/// Labels that name a speaker even when they stand only once.
-const ROLES: &str = "\
-    user assistant human ai bot system customer agent interviewer interviewee teacher student doctor \
-    patient her him chatgpt q";
-
-struct Speakers<'a>(HashMap<&'a str, usize>);
-
-impl Speakers<'_> {
-    fn contains(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|count| *count > 1)
-            || ROLES.split(' ').any(|role| role.eq_ignore_ascii_case(name))
-    }
-}
-
-fn repeated_speakers(text: &str) -> Speakers<'_> {
-    let mut counts = HashMap::new();
-    if memchr(b':', text.as_bytes()).is_some() {
-        for name in lines(text).filter_map(|line| speaker(&text[line])) {
-            *counts.entry(name).or_insert(0) += 1;
-        }
-    }
-    Speakers(counts)
-}
-
-/// Where a pasted text begins that the speaker announces ("Translate to German: …", "Here is the e-mail:"), or the end
-/// of the text.
-fn paste_start(text: &str, code: &[Range<usize>]) -> usize {
-    static ANNOUNCED: LazyLock<Option<Regex>> = LazyLock::new(|| {
-        Regex::new(concat!(
-            r"(?i)(?:\b(?:translat|summari[sz]|proofread|paraphras|rephras|reword|rewrit|spell-?check)\w*\b[^.:?!]{0,120}",
-            r"|\bhow (?:do|can|would|should) (?:you|i|we|one) (?:say|write|pronounce|translate)\b[^.:?!]{0,60}",
-            r"|\b(?:edit|fix|correct|improve|review|check|analy[sz]e|explain|shorten|polish|grade|classify|extract|read|",
-            r"look at|reply to|respond to|answer|here(?:['’]?s| is| are)|this is|continue|finish|complete|what do you think)\b",
-            r"[^.:?!]{0,80}\b(?:texts?|articles?|e-?mails?|essays?|letters?|story|stories|paragraphs?|messages?|reviews?|passages?|",
-            r"transcripts?|posts?|poems?|lyrics|abstract|drafts?|logs?|errors?|output|conversations?|chats?|documents?|",
-            r"snippets?|sentences?|bio|resume|cv|paper|speech|tweets?|captions?|monologue|dialogue|script|comments?|",
-            r"description|excerpt|quote|prompt|input|tickets?)\b[^.:?!]{0,60}):(?:\s|$|[“\x22])",
-        ))
-        .ok()
-    });
-    let Some(announced) = ANNOUNCED.as_ref() else { return text.len() };
-    let mut code = code.iter().peekable();
-    for line in lines(text) {
-        while code.next_if(|part| part.end <= line.start).is_some() {}
-        if code.peek().is_some_and(|part| part.start <= line.start) {
-            continue;
-        }
-        let words = &text[line.clone()];
-        if memchr(b':', words.as_bytes()).is_none() {
-            continue;
-        }
-        if let Some(found) = announced.find(words) {
-            return line.start + found.end();
-        }
-    }
-    text.len()
-}
-
 /// Of a very long text, keeps the sentences near its beginning and its end.
 fn drop_the_middle(found: &mut Vec<Range<usize>>) {
     let prose: usize = found.iter().map(Range::len).sum();
@@ -198,6 +131,18 @@ fn drop_the_middle(found: &mut Vec<Range<usize>>) {
         before <= OWN_ENDS || before > prose - OWN_ENDS
     });
 }
+
+/// The bytes at which a sentence may end or be parted: stops, quotation marks, and what those beyond ASCII begin with.
+const MARKS: [bool; 256] = {
+    let mut table = [false; 256];
+    let marks = b".!?;\"\xC2\xE2\xE3\xEF";
+    let mut i = 0;
+    while i < marks.len() {
+        table[marks[i] as usize] = true;
+        i += 1;
+    }
+    table
+};
 
 struct Reader<'a> {
     text: &'a str,
@@ -216,12 +161,14 @@ impl Reader<'_> {
         let bytes = &self.text.as_bytes()[..range.end];
         let (mut start, mut at) = (range.start, range.start);
         let mut unclosed = [false; 3];
-        while let Some(byte) = bytes.get(at) {
+        while let Some(skip) = bytes[at..].iter().position(|byte| MARKS[usize::from(*byte)]) {
+            at += skip;
+            let byte = bytes[at];
             at = match byte {
                 b'.' | b'!' | b'?' => {
                     let end = behind_the_stop(bytes, at);
                     let stops = bytes.get(end).is_none_or(u8::is_ascii_whitespace);
-                    if stops && !(*byte == b'.' && end == at + 1 && abbreviates(&self.text[start..at])) {
+                    if stops && !(byte == b'.' && end == at + 1 && abbreviates(&self.text[start..at])) {
                         self.push(start..end);
                         start = end;
                     }
@@ -330,11 +277,9 @@ fn behind_the_stop(bytes: &[u8], at: usize) -> usize {
     at + more
 }
 
-const ABBREVIATIONS: &str = "e.g i.e eg ie mr mrs ms dr prof st vs etc approx no nr jr sr fig a.m p.m u.s cf";
-
 /// Whether a full stop behind these words belongs to an abbreviation, an initial or a list number.
 fn abbreviates(before: &str) -> bool {
-    let word = before.rsplit(|c: char| c.is_whitespace() || c == '(').next().unwrap_or(before);
+    let word = before.rsplit([' ', '\n', '\t', '(']).next().unwrap_or(before);
     if word.len() > 6 {
         return false;
     }
@@ -343,8 +288,22 @@ fn abbreviates(before: &str) -> bool {
     match (letters.next(), letters.next()) {
         (Some(letter), None) if letter.is_uppercase() && letter != 'I' => true,
         (Some(digit), _) if digit.is_ascii_digit() => only && word.bytes().all(|byte| byte.is_ascii_digit()),
-        // "no." is "number" only in front of a figure, far more often it is an answer.
-        _ => word != "no" && !only && ABBREVIATIONS.split(' ').any(|short| short.eq_ignore_ascii_case(word)),
+        _ => !only && is_abbreviation(word),
+    }
+}
+
+fn is_abbreviation(word: &str) -> bool {
+    let mut small = [0; 6];
+    let Some(small) = small.get_mut(..word.len()) else { return false };
+    small.copy_from_slice(word.as_bytes());
+    small.make_ascii_lowercase();
+    match &*small {
+        // "no." is "number" only in front of a figure; far more often it is an answer.
+        b"no" => word == "No" || word == "NO",
+        b"e.g" | b"i.e" | b"eg" | b"ie" | b"mr" | b"mrs" | b"ms" | b"dr" | b"prof" | b"st" | b"vs"
+        | b"etc" => true,
+        b"approx" | b"nr" | b"jr" | b"sr" | b"fig" | b"a.m" | b"p.m" | b"u.s" | b"cf" => true,
+        _ => false,
     }
 }
 
@@ -412,7 +371,7 @@ mod tests {
             ),
             (
                 "Anna: I love it\nBob: me too\nAnna: I live in Rome\nWhat do they like?",
-                vec!["Bob: me too", "What do they like?"],
+                vec!["What do they like?"],
             ),
             ("Note: I prefer tea", vec!["Note: I prefer tea"]),
             ("it fails\nERROR: I do not know\n    at f (x.js:1:2)\nwhy?", vec!["it fails", "why?"]),

@@ -1,10 +1,9 @@
 //! Words that say nothing of what a text is about, in the languages most chats are written in. The same lists tell
 //! these languages apart.
 
-use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use super::word_hash::WordHash;
+use super::word_hash::{WordId, WordMap};
 
 /// Words that bear the grammar, by ISO 639-3 code, lower case. The first list has the most: it also judges English
 /// small talk.
@@ -135,19 +134,22 @@ const SMALL_TALK: &str = "able absolutely actually almost already always amazing
      together told tomorrow tonight took totally tough tried true truly try trying turn two type understand unfortunately \
      use used useful uses using usually various via wait wanna want wanted wants way ways week weekend weeks welcome \
      well went whole wish without wonder wonderful wondering word words work worked working works world worries worry \
-     worth wow wrong yay yeah year years yep yes yesterday yet shares photo image";
+     worth wow wrong yay yeah year years yep yes yesterday yet shares photo image along anyone appreciate appreciated \
+     brought busy chill congrats congratulations dealing difference experience experiences favorite favourite figure \
+     finally finished giving hilarious impressive inspired motivated passionate pic pics positive process progress \
+     reminding reminds rewarding shared thankful thankfully watched welcome";
 
 /// Function words of these languages and small talk, each with the languages (bits, in the order of the table) that
 /// have it.
-static WORDS: LazyLock<HashMap<&'static str, u16, WordHash>> = LazyLock::new(|| {
-    let mut words = HashMap::default();
+static WORDS: LazyLock<WordMap<u16>> = LazyLock::new(|| {
+    let mut words = WordMap::default();
     for (bit, (_, list)) in FUNCTION_WORDS.iter().enumerate() {
         for word in list.split_ascii_whitespace() {
-            *words.entry(word).or_insert(0) |= 1 << bit;
+            *words.entry(WordId::of(word)).or_insert(0) |= 1 << bit;
         }
     }
     for word in SMALL_TALK.split_ascii_whitespace() {
-        words.entry(word).or_insert(SMALL_TALK_BIT);
+        words.entry(WordId::of(word)).or_insert(SMALL_TALK_BIT);
     }
     words
 });
@@ -155,8 +157,8 @@ static WORDS: LazyLock<HashMap<&'static str, u16, WordHash>> = LazyLock::new(|| 
 const SMALL_TALK_BIT: u16 = 1 << 15;
 
 /// Whether a lower-case word is a function word of one of these languages, or English small talk.
-pub(crate) fn is_stop_word(word: &str) -> bool {
-    WORDS.contains_key(word)
+pub(crate) fn is_stop_word(word: WordId) -> bool {
+    WORDS.contains_key(&word)
 }
 
 /// Counts of function words by language.
@@ -168,7 +170,7 @@ pub(crate) struct FunctionWords {
 impl FunctionWords {
     /// Counts one lower-case word.
     pub(crate) fn add(&mut self, word: &str) {
-        if let Some(languages) = WORDS.get(word) {
+        if let Some(languages) = WORDS.get(&WordId::of(word)) {
             for (bit, count) in self.counts.iter_mut().enumerate() {
                 *count += u32::from(languages >> bit & 1);
             }
@@ -192,10 +194,10 @@ mod tests {
         for list in FUNCTION_WORDS.iter().map(|(_, list)| *list).chain([SMALL_TALK]) {
             for word in list.split_ascii_whitespace() {
                 assert_eq!(word, word.to_lowercase());
-                assert!(is_stop_word(word), "{word}");
+                assert!(is_stop_word(WordId::of(word)), "{word}");
             }
         }
-        assert!(!is_stop_word("kubernetes"));
+        assert!(!is_stop_word(WordId::of("kubernetes")));
     }
 
     #[test]

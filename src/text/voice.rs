@@ -6,12 +6,13 @@ use regex::Regex;
 
 use super::phrase::listed;
 use super::prose::{Normal, begins_as_question, is_question};
+use super::trigger::ascii;
 
 /// Words that, right before "I …", make it a condition, a question, a wish or a relative clause.
 const TURNING: &str = "\
     if when whenever unless whether until till once what which who whom whose where why how than do does \
     did am can could would will shall may might must have had should suppose imagine pretend assume \
-    assuming wish maybe perhaps wherever whatever says said";
+    assuming wish maybe perhaps wherever whatever says said like";
 
 /// What, anywhere before "I …" in its sentence, makes it somebody else's words, fiction, irony or its own denial.
 const FOREIGN: &str = concat!(
@@ -38,8 +39,9 @@ const STAGED: &str = concat!(
     r"how\s+(?:may|can)\s+i\s+(?:help|assist)\s+you|(?:what|how)\s+can\s+i\s+do\s+for\s+you\s+today)",
 );
 
-static FOREIGN_BEFORE: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(FOREIGN).ok());
-static STAGED_IN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(STAGED).ok());
+static FOREIGN_BEFORE: LazyLock<Option<Regex>> =
+    LazyLock::new(|| Regex::new(&ascii(FOREIGN.to_owned())).ok());
+static STAGED_IN: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(&ascii(STAGED.to_owned())).ok());
 
 /// Whether a statement in the first person is meant, judged by what stands before and behind it in its sentence (both
 /// as [`Normal`] text).

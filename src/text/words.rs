@@ -2,9 +2,102 @@
 
 use std::ops::Range;
 
+use super::word_hash::WordId;
+
 /// Whether a character can stand in a word.
 pub(crate) fn is_word_char(c: char) -> bool {
     c == '_' || c.is_alphanumeric()
+}
+
+/// Appends a text in lower case, with every letter at the offset it had: one whose lower case is longer or shorter in
+/// UTF-8 (`İ`) is left as it is.
+pub(crate) fn fold_case(text: &str, folded: &mut String) {
+    let from = folded.len();
+    let mut rest = text;
+    while !rest.is_ascii() {
+        let (plain, other) = rest.split_at(rest.bytes().take_while(u8::is_ascii).count());
+        let (other, behind) = other.split_at(other.bytes().take_while(|byte| !byte.is_ascii()).count());
+        folded.push_str(plain);
+        folded.extend(other.chars().map(lower));
+        rest = behind;
+    }
+    folded.push_str(rest);
+    if let Some(added) = folded.get_mut(from..) {
+        added.make_ascii_lowercase();
+    }
+}
+
+fn lower(c: char) -> char {
+    let mut lowered = c.to_lowercase();
+    match (lowered.next(), lowered.next()) {
+        (Some(small), None) if small.len_utf8() == c.len_utf8() => small,
+        _ => c,
+    }
+}
+
+/// A run of letters, digits and `_` in a text.
+#[derive(Debug, Clone)]
+pub(crate) struct Run {
+    /// Where it stands, in bytes.
+    pub(crate) range: Range<usize>,
+    pub(crate) id: WordId,
+}
+
+/// All runs of letters, digits and `_` of a text.
+pub(crate) fn runs(text: &str) -> Vec<Run> {
+    let mut found = Vec::with_capacity(text.len() / 5);
+    let ascii = text.is_ascii();
+    let mut push = |range: Range<usize>| {
+        if ascii || text.as_bytes()[range.clone()].is_ascii() {
+            found.push(Run { id: WordId::within(text, &range), range });
+        } else {
+            // Signs beyond ASCII may part it.
+            let (here, mut end) = (&text[..range.end], range.start);
+            while end < range.end {
+                let start = skip(here, end, false);
+                end = skip(here, start, true);
+                if start < end {
+                    found.push(Run { id: WordId::within(text, &(start..end)), range: start..end });
+                }
+            }
+        }
+    };
+    // Words are short: a branch a byte would be mispredicted twice a word. So 64 bytes are judged at once, and the
+    // edges picked from the bits.
+    let (blocks, rest) = text.as_bytes().as_chunks::<64>();
+    let mut last = [b' '; 64];
+    last[..rest.len()].copy_from_slice(rest);
+    let (mut start, mut inside) = (0, false);
+    for (index, block) in blocks.iter().chain([&last]).enumerate() {
+        let mask = word_mask(block);
+        let mut edges = mask ^ (mask << 1 | u64::from(inside));
+        while edges != 0 {
+            let at = index * 64 + edges.trailing_zeros() as usize;
+            edges &= edges - 1;
+            if inside {
+                push(start..at);
+            }
+            (start, inside) = (at, !inside);
+        }
+    }
+    if inside {
+        push(start..text.len());
+    }
+    found
+}
+
+/// One bit a byte: letters, digits, `_` and all that is not ASCII.
+fn word_mask(block: &[u8; 64]) -> u64 {
+    let mut judged = [0; 64];
+    for (judged, byte) in judged.iter_mut().zip(block) {
+        let letter = (byte | 0x20).wrapping_sub(b'a') < 26;
+        *judged = u8::from(letter | (byte.wrapping_sub(b'0') < 10) | (*byte == b'_') | (*byte >= 0x80));
+    }
+    let (eights, _) = judged.as_chunks::<8>();
+    eights.iter().rev().fold(0, |mask, eight| {
+        // Brings the lowest bits of eight bytes together in the highest byte.
+        mask << 8 | u64::from_le_bytes(*eight).wrapping_mul(0x0102_0408_1020_4080) >> 56
+    })
 }
 
 /// At most so many bytes of a text, cut between characters.
@@ -21,13 +114,13 @@ pub(crate) fn beginning(text: &str, bytes: usize) -> &str {
 pub(crate) fn words(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
     let mut at = 0;
     std::iter::from_fn(move || {
-        let start = skip(text, at, |c| !is_word_char(c));
+        let start = skip(text, at, false);
         if start == text.len() {
             return None;
         }
-        let mut end = skip(text, start, is_word_char);
+        let mut end = skip(text, start, true);
         while let Some(joint) = joint(&text[end..]) {
-            let next = skip(text, end + joint, is_word_char);
+            let next = skip(text, end + joint, true);
             if next == end + joint {
                 break;
             }
@@ -47,20 +140,32 @@ fn joint(text: &str) -> Option<usize> {
     }
 }
 
-/// The end of the characters from `at` on for which `holds`; ASCII is not decoded.
-fn skip(text: &str, mut at: usize, holds: impl Fn(char) -> bool) -> usize {
+/// By byte: whether it is an ASCII character of a word.
+const WORD_BYTES: [bool; 256] = {
+    let mut bytes = [false; 256];
+    let mut byte = 0;
+    while byte < 128 {
+        bytes[byte] = byte as u8 == b'_' || (byte as u8).is_ascii_alphanumeric();
+        byte += 1;
+    }
+    bytes
+};
+
+/// The first offset from `at` on where no character of a word stands (`inside`), or where one does.
+fn skip(text: &str, mut at: usize, inside: bool) -> usize {
     let bytes = text.as_bytes();
     while let Some(byte) = bytes.get(at) {
-        let c = if byte.is_ascii() {
-            char::from(*byte)
-        } else {
-            let Some(c) = text[at..].chars().next() else { return at };
-            c
-        };
-        if !holds(c) {
-            return at;
+        if byte.is_ascii() {
+            if WORD_BYTES[usize::from(*byte)] != inside {
+                return at;
+            }
+            at += 1;
+            continue;
         }
-        at += c.len_utf8();
+        match text.get(at..).and_then(|rest| rest.chars().next()) {
+            Some(c) if is_word_char(c) == inside => at += c.len_utf8(),
+            _ => return at,
+        }
     }
     at
 }
@@ -68,6 +173,28 @@ fn skip(text: &str, mut at: usize, holds: impl Fn(char) -> bool) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn runs_are_those_that_reading_letter_by_letter_finds() {
+        let text = "Plain words, a_b x1.  Ünlü—’quoted’ 你好。ok… ".repeat(9) + "and an end";
+        for cut in (0..text.len()).filter(|cut| text.is_char_boundary(*cut)) {
+            let text = &text[cut..];
+            let expected: Vec<&str> =
+                text.split(|c| !is_word_char(c)).filter(|run| !run.is_empty()).collect();
+            let found: Vec<Run> = runs(text);
+            assert_eq!(found.iter().map(|run| &text[run.range.clone()]).collect::<Vec<_>>(), expected);
+            assert!(found.iter().all(|run| run.id == WordId::of(&text[run.range.clone()])));
+        }
+    }
+
+    #[test]
+    fn folding_lowers_every_letter_and_moves_none() {
+        let text = "İstanbul ÜBER Straße ΣΑΣ ’QUOTED’ ẞ Ⱥ End";
+        let mut folded = String::from("KEPT ");
+        fold_case(text, &mut folded);
+        assert_eq!(folded, "KEPT İstanbul über straße σασ ’quoted’ ẞ Ⱥ end");
+        assert_eq!(folded.len(), "KEPT ".len() + text.len());
+    }
 
     #[test]
     fn words_keep_their_apostrophes_and_hyphens_and_lose_their_punctuation() {

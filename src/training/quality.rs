@@ -27,23 +27,23 @@ static REFUSAL: LazyLock<Regex> = LazyLock::new(|| {
     let help = r"(?:help|assist|provide|comply|fulfil|fulfill|do that|do this|generate|create|write|produce|share|discuss|answer|continue|engage|support|participate|recommend|offer|give|accommodate|process|complete)";
     let see = r"(?:access|browse|open|view|see|read|play|watch|listen to) (?:the |your |any |external |real-time |live |images?|files?|links?|attachments?|websites?|urls?|the internet|videos?)";
     let machine = r"(?:an ai|an artificial intelligence|a (?:large )?language model|a text-based ai)";
-    // Each stands at the beginning of a sentence.
+    // Each stands at the beginning of a sentence. The word boundary is that of ASCII: the Unicode one is slow.
     let sentences = [
-        format!(r"{sorry},?[^.!?\n]{{0,40}}?\b(?:but )?(?:i |we )?{cannot}\b"),
-        format!(r"i {cannot} (?:directly |currently |actually )?(?:{help}\b|{see})"),
+        format!(r"{sorry},?[^.!?\n]{{0,40}}?(?-u:\b)(?:but )?(?:i |we )?{cannot}(?-u:\b)"),
+        format!(r"i {cannot} (?:directly |currently |actually )?(?:{help}(?-u:\b)|{see})"),
         format!(r"i'm (?:unable|not able|not allowed|not permitted) to (?:{help}|{see})"),
         format!(r"i am (?:unable|not able|not allowed|not permitted) to (?:{help}|{see})"),
-        format!(r"as {machine}(?: language model| assistant| model)?(?: (?:developed|created|trained|made) by \w+)?, (?:i|my|it)\b"),
-        format!(r"i'm (?:just |only )?{machine}\b"),
-        format!(r"i am (?:just |only )?{machine}\b"),
+        format!(r"as {machine}(?: language model| assistant| model)?(?: (?:developed|created|trained|made) by \w+)?, (?:i|my|it)(?-u:\b)"),
+        format!(r"i'm (?:just |only )?{machine}(?-u:\b)"),
+        format!(r"i am (?:just |only )?{machine}(?-u:\b)"),
         r"i do(?:n't| not) have (?:the ability|access to (?:real-time|the internet|your|external|personal))".into(),
-        r"(?:es )?tut mir (?:sehr )?leid,? aber[^.!?\n]{0,60}\b(?:kann|darf|konnte)\b[^.!?\n]{0,60}\bnicht".into(),
-        r"(?:es )?tut mir (?:sehr )?leid,? (?:aber )?(?:ich|dabei|das) (?:kann|darf)\b[^.!?\n]{0,80}\b(?:nicht|keine)".into(),
-        r"als (?:ki|ai|künstliche intelligenz|sprachmodell)\b".into(),
+        r"(?:es )?tut mir (?:sehr )?leid,? aber[^.!?\n]{0,60}(?-u:\b)(?:kann|darf|konnte)(?-u:\b)[^.!?\n]{0,60}(?-u:\b)nicht".into(),
+        r"(?:es )?tut mir (?:sehr )?leid,? (?:aber )?(?:ich|dabei|das) (?:kann|darf)(?-u:\b)[^.!?\n]{0,80}(?-u:\b)(?:nicht|keine)".into(),
+        r"als (?:ki|ai|künstliche intelligenz|sprachmodell)(?-u:\b)".into(),
         r"(?:je suis (?:vraiment )?désolée?|désolée?),? (?:mais )?je ne (?:peux|suis)".into(),
         r"en tant qu(?:e modèle de langage|'ia|'intelligence artificielle|'assistant ia)".into(),
         r"lo siento(?: mucho)?,? (?:pero )?no (?:puedo|podemos|tengo)".into(),
-        r"como (?:una? )?(?:ia|inteligencia artificial|modelo de (?:lenguaje|linguagem))\b".into(),
+        r"como (?:una? )?(?:ia|inteligencia artificial|modelo de (?:lenguaje|linguagem))(?-u:\b)".into(),
         r"mi dispiace,? ma non posso".into(),
         r"(?:desculpe|sinto muito|lamento),? (?:mas )?(?:eu )?não posso".into(),
     ];

@@ -23,7 +23,7 @@ pub struct SeenExamples {
 }
 
 impl SeenExamples {
-    /// An empty index that holds at most `capacity` signatures (at about 42 bytes each; nothing is set aside in
+    /// An empty index that holds at most `capacity` signatures (about 44 bytes each; nothing is set aside in
     /// advance). Beyond that the oldest are forgotten.
     pub fn new(capacity: usize) -> Self {
         SeenExamples { index: Mutex::new(Index::new(capacity)) }
@@ -38,9 +38,9 @@ impl SeenExamples {
         SeenExamples { index: Mutex::new(index) }
     }
 
-    /// Whether another session than this one has, or holds, nearly the same example.
-    pub fn near_duplicate(&self, signature: u64, session: &Identity) -> bool {
-        self.lock().near(signature, owner(session))
+    /// For each signature: whether another session than this one has, or holds, nearly the same example.
+    pub fn near_duplicates(&self, session: &Identity, signatures: &[u64]) -> Vec<bool> {
+        self.lock().near(signatures, owner(session))
     }
 
     /// Reserves examples for a session in flight. For each signature: whether the session got it, that is, no
@@ -50,14 +50,11 @@ impl SeenExamples {
         let (owner, holder) = (owner(session), holder(key));
         let mut index = self.lock();
         index.remove(owner, |entry| entry == holder);
-        let mut take = |signature: &u64| {
-            let free = !index.near(*signature, owner);
-            if free {
-                index.add(owner, holder, *signature);
-            }
-            free
-        };
-        signatures.iter().map(&mut take).collect()
+        let free: Vec<bool> = index.near(signatures, owner).into_iter().map(|near| !near).collect();
+        for (signature, _) in signatures.iter().zip(&free).filter(|(_, free)| **free) {
+            index.add(owner, holder, *signature);
+        }
+        free
     }
 
     /// The session is durable: exactly these are its examples now, whatever an earlier revision had.
@@ -131,7 +128,7 @@ impl OwnExamples {
     pub fn add(&mut self, signature: u64) -> bool {
         let near = match &self.many {
             None => self.few.iter().any(|seen| (seen ^ signature).count_ones() <= NEAR),
-            Some(index) => index.near(signature, NOBODY),
+            Some(index) => index.near(&[signature], NOBODY) == [true],
         };
         if near {
             return false;
@@ -186,6 +183,14 @@ struct Entry {
     next: [Slot; BLOCKS],
 }
 
+/// Somebody on the way along a chain.
+struct Walk {
+    /// Which of the signatures asked for.
+    which: usize,
+    block: usize,
+    at: Slot,
+}
+
 /// The signatures, chained by each of their four 16-bit blocks: whatever is within 3 bits shares a block.
 struct Index {
     capacity: usize,
@@ -213,18 +218,30 @@ impl Index {
         }
     }
 
-    fn near(&self, signature: u64, except: u64) -> bool {
-        (0..BLOCKS).any(|block| {
-            let mut slot = self.heads[chain(signature, block)];
-            while slot != 0 {
-                let entry = &self.entries[slot as usize - 1];
-                if (entry.signature ^ signature).count_ones() <= NEAR && entry.owner != except {
-                    return true;
-                }
-                slot = entry.next[block];
+    /// For each signature, whether somebody else has one that is near. All chains are walked side by side, each a
+    /// step in turn: a step is mostly waiting for memory, and so the waits overlap.
+    fn near(&self, signatures: &[u64], except: u64) -> Vec<bool> {
+        let mut near = vec![false; signatures.len()];
+        let mut walks: Vec<Walk> = Vec::with_capacity(signatures.len() * BLOCKS);
+        for (which, signature) in signatures.iter().enumerate() {
+            let head = |block| self.heads[chain(*signature, block)];
+            walks.extend((0..BLOCKS).map(|block| Walk { which, block, at: head(block) }));
+        }
+        loop {
+            walks.retain(|walk| walk.at != 0);
+            if walks.is_empty() {
+                return near;
             }
-            false
-        })
+            for Walk { which, block, at } in &mut walks {
+                let entry = &self.entries[*at as usize - 1];
+                if (entry.signature ^ signatures[*which]).count_ones() <= NEAR && entry.owner != except {
+                    near[*which] = true;
+                    *at = 0;
+                } else {
+                    *at = entry.next[*block];
+                }
+            }
+        }
     }
 
     fn add(&mut self, owner: u64, holder: u32, signature: u64) {
@@ -312,6 +329,10 @@ mod tests {
         SessionKey([n + 1; 32])
     }
 
+    fn has(seen: &SeenExamples, signature: u64, session: u8) -> bool {
+        seen.near_duplicates(&who(session), &[signature]) == [true]
+    }
+
     #[test]
     fn of_two_sessions_in_flight_one_gets_the_example_and_the_other_may_have_it_when_that_one_fails() {
         let seen = SeenExamples::default();
@@ -327,10 +348,10 @@ mod tests {
     fn a_revision_does_not_meet_its_own_examples_and_its_commit_takes_their_place() {
         let seen = SeenExamples::load(100, [(who(1), 0), (who(1), 0xff)]);
         assert_eq!(seen.reserve(&who(1), &key(9), &[0, 0xffff]), [true, true]);
-        assert!(seen.near_duplicate(0xff, &who(2)), "the earlier revision stands until the commit");
+        assert!(has(&seen, 0xff, 2), "the earlier revision stands until the commit");
         seen.commit(&who(1), &key(9), &[0, 0xffff]);
-        assert!(!seen.near_duplicate(0xff, &who(2)));
-        assert!(seen.near_duplicate(0xffff, &who(2)));
+        assert!(!has(&seen, 0xff, 2));
+        assert!(has(&seen, 0xffff, 2));
         assert_eq!(seen.len(), 2);
         seen.reserve(&who(1), &key(10), &[0xff00_0000]);
         seen.release(&who(1), &key(10));
@@ -358,8 +379,8 @@ mod tests {
             seen.insert(&who(n / 2), u64::from(n) * 0x0101_0101_0101_0101);
             assert!(seen.len() <= 4);
         }
-        assert!(seen.near_duplicate(99 * 0x0101_0101_0101_0101, &who(200)));
-        assert!(!seen.near_duplicate(0, &who(200)));
+        assert!(has(&seen, 99 * 0x0101_0101_0101_0101, 200));
+        assert!(!has(&seen, 0, 200));
     }
 
     #[test]

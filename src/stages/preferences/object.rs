@@ -20,22 +20,22 @@ pub(super) struct Statement {
 /// Reads the objects of matches.
 #[derive(Debug)]
 pub(super) struct ObjectReader {
-    manners: Regex,
-    lasting: Regex,
-    momentary: Regex,
+    pub(super) manners: Regex,
+    pub(super) lasting: Regex,
+    pub(super) momentary: Regex,
 }
 
 /// Where the evened sentence has a capital letter in its original.
 pub(super) type Capital<'a> = &'a dyn Fn(usize) -> bool;
 
 /// Within the specification of a task, orders are about that task: their strength is multiplied by this.
-const SPECIFIED: f64 = 0.5;
+pub(super) const SPECIFIED: f64 = 0.5;
 
 /// Longest object, in words.
-const WORDS: usize = 10;
+pub(super) const WORDS: usize = 10;
 
 /// First words that name nothing, or something only this conversation knows.
-const EMPTY: &str = "\
+pub(super) const EMPTY: &str = "\
     it this that these those them him her you us me myself yourself what how where who why nothing \
     everything one ones it's when if whatever either neither anything something so more most less being \
     is are was were has had will and or but because about than best not he she they there here option \
@@ -97,11 +97,7 @@ const LEADING: [&str; 20] = [
 impl ObjectReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
         let read = |pattern: &str| Regex::new(&written_out(pattern));
-        Ok(ObjectReader {
-            manners: read(MANNERS)?,
-            lasting: Regex::new(LASTING)?,
-            momentary: Regex::new(MOMENTARY)?,
-        })
+        Ok(ObjectReader { manners: read(MANNERS)?, lasting: read(LASTING)?, momentary: read(MOMENTARY)? })
     }
 
     /// Reads one match in an evened sentence.
@@ -160,7 +156,7 @@ impl ObjectReader {
 
     /// The strength of a fixed phrase: that of an order falls if it is about the thing at hand, and grows if it lasts.
     fn by_wording(&self, rule: &Rule, sentence: &str, specified: bool) -> f64 {
-        if rule.kind != "instruction" {
+        if !rule.is_order() {
             return rule.strength;
         }
         match (self.lasting.is_match(sentence), self.momentary.is_match(sentence)) {
@@ -170,74 +166,10 @@ impl ObjectReader {
             _ => rule.strength,
         }
     }
-
-    fn order(
-        &self,
-        rule: &Rule,
-        found: &Captures<'_>,
-        object: &str,
-        sentence: &str,
-        specified: bool,
-    ) -> Option<Read> {
-        let length = phrase_len(object, WORDS + 2);
-        let order = &object[..length];
-        let ever = found.name("ever").map(|ever| ever.as_str());
-        let negated = found.name("neg").is_some() || ever == Some("never");
-        let polarity = if negated { Against } else { rule.polarity };
-        let named = lean(order);
-        if named.is_empty() || is_idle(order) {
-            return None;
-        }
-        let explicit = self.lasting.is_match(sentence);
-        let lasting = explicit || ever.is_some_and(|ever| ever != "only");
-        let about_talk = self.manners.is_match(order);
-        let strength = match (lasting, about_talk, polarity) {
-            (true, true, _) => 0.9,
-            (true, false, _) => 0.85,
-            (false, true, Against) => 0.65,
-            (false, true, For) => 0.45,
-            (false, false, _) => 0.35,
-        };
-        let strength = rule.strength.max(strength);
-        let strength = if specified && !explicit { strength * SPECIFIED } else { strength };
-        let strength = if self.momentary.is_match(sentence) { strength.min(0.4) } else { strength };
-        Some((vec![(polarity, named, strength)], length))
-    }
-
-    fn exchange(&self, object: &str, other: &str, sentence: &str, specified: bool) -> Option<Read> {
-        let length = phrase_len(other, WORDS);
-        let cut = ["for ", "in ", "when ", "from "]
-            .iter()
-            .filter_map(|word| other[..length].find(&format!(" {word}")))
-            .min();
-        let other_words = without_filler(&other[..cut.unwrap_or(length)]);
-        let (left, right) = (lean(object), lean(other_words));
-        if left.is_empty()
-            || words(object).count() > 5
-            || right.is_empty()
-            || listed(EMPTY, left.as_str())
-            || listed(EMPTY, right.as_str())
-        {
-            return None;
-        }
-        let at_hand = |words: &str| {
-            ["a ", "an ", "the ", "this ", "that "].iter().any(|article| words.starts_with(article))
-        };
-        let strength = if self.momentary.is_match(sentence) || at_hand(object) || at_hand(other) {
-            0.4
-        } else if self.lasting.is_match(sentence) {
-            0.85
-        } else if specified {
-            0.6 * SPECIFIED
-        } else {
-            0.6
-        };
-        Some((vec![(For, left, strength), (Against, right, strength)], length))
-    }
 }
 
 /// What is stated, and the length of its words from where the object begins.
-type Read = (Vec<(Polarity, String, f64)>, usize);
+pub(super) type Read = (Vec<(Polarity, String, f64)>, usize);
 
 fn things(rule: &Rule, text: &str, capital: Capital<'_>) -> Option<Read> {
     if let Some(read) = conduct(rule, text) {
@@ -458,57 +390,8 @@ fn fixed(rule: &Rule, object: &str) -> Option<String> {
     (!named.is_empty() && !vague && !pointing && !person).then_some(named)
 }
 
-/// Whether an order says nothing that could last.
-fn is_idle(order: &str) -> bool {
-    let mut all = order.split_whitespace();
-    let verb = all.next().unwrap_or_default();
-    let rest: Vec<&str> = all.collect();
-    let idle_verb = matches!(
-        verb,
-        "let"
-            | "do"
-            | "be"
-            | "tell"
-            | "say"
-            | "give"
-            | "make"
-            | "keep"
-            | "show"
-            | "use"
-            | "think"
-            | "leave"
-            | "drop"
-            | "break"
-            | "check"
-            | "put"
-    );
-    match rest.as_slice() {
-        [] => {
-            !matches!(
-                verb,
-                "guess"
-                    | "lecture"
-                    | "hallucinate"
-                    | "swear"
-                    | "lie"
-                    | "ask"
-                    | "judge"
-                    | "pretend"
-                    | "interrupt"
-                    | "sugarcoat"
-            ) && (idle_verb || !verb.starts_with("apologi"))
-                && !verb.ends_with("ing")
-        }
-        [only] => {
-            matches!(*only, "it" | "that" | "this" | "them" | "so" | "again" | "me" | "never" | "anything")
-        }
-        ["me", "know", ..] | ["sure", ..] | ["me", "when", ..] | ["up", ..] => true,
-        all => all.contains(&"yourself") && verb == "be",
-    }
-}
-
 /// Cuts leading words without meaning; white space becomes single blanks.
-fn lean(phrase: &str) -> String {
+pub(super) fn lean(phrase: &str) -> String {
     let mut rest = phrase.trim_matches(|c: char| {
         c.is_whitespace() || matches!(c, '"' | '“' | '”' | '\'' | '`' | '*' | '_' | ',' | '.' | ':')
     });

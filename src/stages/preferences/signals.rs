@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+use crate::text::trigger::ascii;
+
 /// A signal and the words that give it.
 pub(super) struct Signal {
     pub(super) name: &'static str,
@@ -89,9 +91,8 @@ pub(super) const SIGNALS: [Signal; 3] = [
 ];
 
 /// What makes a request about a text the user works on, or turns it round.
-const NOT_ASKED: &str = concat!(
-    r"\b(?:don't|do not|dont|no need (?:to|for)|not|never|without|stop|isn't|aren't) (?:\w+ ){0,3}$",
-);
+const NOT_ASKED: &str =
+    r"\b(?:don't|do not|dont|no need (?:to|for)|not|never|without|stop|isn't|aren't) (?:\w+ ){0,3}$";
 const ARTEFACT: &str = concat!(
     r"\b(?:paragraph|essay|e-?mail|letter|function|article|poem|story|bio|headline|title|subject line|caption|tweet|post|abstract|paper|",
     r"class|method|variable|file|log|error|url|link|slug|password|hair|skirt|trip|walk|term|cut|circuit|story)\b",
@@ -107,7 +108,7 @@ pub(super) struct SignalReader {
 
 impl SignalReader {
     pub(super) fn new() -> Result<Self, regex::Error> {
-        let regex = |pattern: &str| Regex::new(&pattern.replace(' ', r"\s+"));
+        let regex = |pattern: &str| Regex::new(&ascii(pattern.to_owned()));
         Ok(SignalReader {
             signals: SIGNALS
                 .iter()

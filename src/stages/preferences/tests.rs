@@ -88,10 +88,13 @@ fn only_the_user_states_preferences_and_only_in_prose() {
     assert_eq!(stage("").unwrap().find(&session), []);
 }
 
+/// Kind, polarity and object.
+type Told = (&'static str, Polarity, &'static str);
+
 #[test]
 fn objects_are_normalised_and_lists_taken_apart() {
     use Polarity::{Against, For};
-    let cases: [(&str, &[(&str, Polarity, &str)]); 12] = [
+    let cases: [(&str, &[Told]); 12] = [
         ("I hate the smell of fish because it lingers.", &[("dislike", Against, "smell of fish")]),
         (
             "I'm allergic to nuts, soy and cats.",
@@ -201,4 +204,10 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
             proptest::prop_assert!(!p.object.trim().is_empty());
         }
     });
+}
+
+#[test]
+fn every_built_in_pattern_compiles_and_has_a_bit_of_its_own() {
+    assert!((0..RULES.len()).all(|number| pattern(number).is_some()));
+    assert!(RULES.len() + SIGNALS.len() <= 128);
 }

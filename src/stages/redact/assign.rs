@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::checks::{entropy, stand_in, uuid, wordlike};
 use super::rules::Found;
-use super::shape::first_bytes;
+use super::shape::{first_bytes, past_escape};
 use super::structural::mixed;
 
 /// What the names of passwords hold.
@@ -191,17 +191,20 @@ fn assigned(text: &str, anchor: Range<usize>, wanted: fn(Promise) -> bool) -> Op
     }
     let start =
         anchor.start - bytes.get(..anchor.start)?.iter().rev().take(48).take_while(|b| named(b)).count();
+    let start = past_escape(bytes, start).min(anchor.start);
     // `--password hunter2`
     let flag = text.get(start..end)?.starts_with("--").then_some((end + 1, Joined::Sign));
     let (value, joined) = joint.filter(|(_, joined)| *joined != Joined::Word).or(flag).or(joint)?;
     let start = before_blank(text, start);
     let name = text.get(start..end)?;
+    // `>` ends the tag `<password>` and nothing else.
+    if bytes.get(end) == Some(&b'>') && !text.get(..start)?.ends_with('<') {
+        return None;
+    }
     let promise = promise(name).filter(|promise| wanted(*promise))?;
     let spaced = name.contains(' ');
-    let value = delimited(text, value, joined)?;
+    let (value, quoted) = delimited(text, value, joined)?;
     let said = text.get(value.clone())?;
-    let quoted =
-        value.start > 0 && bytes.get(value.end).is_some_and(|b| matches!(b, b'"' | b'\'' | b'`' | b'\\'));
     let shouted = joined == Joined::Tight && !name.bytes().any(|b| b.is_ascii_lowercase());
     let context = bytes.get(value.end) == Some(&b';') && joined == Joined::Tight;
     let fits = match promise {
@@ -258,8 +261,8 @@ fn operator(text: &str, end: usize) -> Option<(usize, Joined)> {
     (!value.is_empty()).then(|| (offset(value), Joined::Word))
 }
 
-/// The value that begins, perhaps in quotes, at `at`.
-fn delimited(text: &str, at: usize, joined: Joined) -> Option<Range<usize>> {
+/// The value that begins, perhaps in quotes, at `at`, and whether it is in quotes.
+fn delimited(text: &str, at: usize, joined: Joined) -> Option<(Range<usize>, bool)> {
     let rest = text.get(at..)?;
     let rest = first_bytes(rest, 512);
     let line = rest.split(['\n', '\r']).next()?;
@@ -270,20 +273,25 @@ fn delimited(text: &str, at: usize, joined: Joined) -> Option<Range<usize>> {
     if let Some(quote) = quote {
         let start = lead + slashes + 1;
         let length = closing(line.get(start..)?, quote, slashes)?;
-        return (length > 0).then(|| at + start..at + start + length);
+        return (length > 0).then(|| (at + start..at + start + length, true));
     }
+    // “Quotes” of print.
+    let printed = line.strip_prefix(['“', '„', '«', '‘', '»']).unwrap_or(line);
+    let (at, quoted, line) = (at + line.len() - printed.len(), printed.len() < line.len(), printed);
     let stop = |c: char| {
         c.is_whitespace()
+            || matches!(c, '“' | '”' | '‘' | '’' | '«' | '»')
             || matches!(c, '"' | '\'' | '`' | ',' | ';' | '<' | '>' | ')' | ']' | '}' | '|' | '\\')
             || (c == '&' && joined == Joined::Tight)
     };
     let value = line.split(stop).next()?;
     let value = value.trim_end_matches(['.', ':', '?', '*', '…']);
     let value = if joined == Joined::Word { value.trim_end_matches('!') } else { value };
-    let next = line.get(value.len()..)?.chars().next();
-    let call = matches!(next, Some('(' | '[')) || (next == Some('<') && joined != Joined::Tight);
-    let call = call || value.contains(['(', '[']);
-    (!value.is_empty() && !call).then(|| at..at + value.len())
+    let next = line.get(value.len()..)?;
+    // `get(…)`, `keys[…]`, `Map<…>`; not the end of an element.
+    let generic = next.starts_with('<') && !next.starts_with("</") && joined != Joined::Tight;
+    let call = generic || next.starts_with(['(', '[']) || value.contains(['(', '[']);
+    (!value.is_empty() && !call).then(|| (at..at + value.len(), quoted))
 }
 
 /// How long the text is before the quote that closes it: one behind as many backslashes as the opening one.
@@ -349,25 +357,21 @@ fn password_fits(value: &str, plain_words: bool) -> bool {
 /// Whether a value can be a token: 10 to 512 characters, letters and digits mixed, random to the eye.
 pub(super) fn secret_fits(value: &str, promise: Promise) -> bool {
     let alphabet = |b: u8| b.is_ascii_alphanumeric() || b"+/=_-.~!@#$%^&*:".contains(&b);
+    if value.len() > 512 || !mixed(value) || !value.bytes().all(alphabet) {
+        return false;
+    }
     let random = match promise {
         Promise::Perhaps => {
             let cases = value.bytes().any(|b| b.is_ascii_lowercase())
                 && value.bytes().any(|b| b.is_ascii_uppercase());
             value.len() >= 20 && cases && entropy(value) >= 3.5 && !value.contains(['/', ':', '.'])
         }
-        _ => value.len() >= 10 && entropy(value) >= 2.8,
+        _ => value.len() >= 10 && entropy(value) >= 2.5,
     };
     let dated = value.split('-').take(3).all(|part| part.bytes().take(2).all(|b| b.is_ascii_digit()));
     let letters = value.bytes().filter(u8::is_ascii_alphabetic).count();
     let timestamp = letters < 2 || (letters < 6 && dated && value.contains('-')) || value.contains("://");
-    random
-        && value.len() <= 512
-        && value.bytes().all(alphabet)
-        && mixed(value)
-        && !timestamp
-        && !uuid(value)
-        && !stand_in(value)
-        && !wordlike(value)
+    random && !timestamp && !uuid(value) && !stand_in(value) && !wordlike(value)
 }
 
 /// Whether the whole value of a field of structured data is secret by the field's name, and by which rule.

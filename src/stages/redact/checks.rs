@@ -60,17 +60,22 @@ fn iban_length(country: [u8; 2]) -> Option<usize> {
     LENGTHS.iter().find(|(_, list)| list.split(' ').any(|code| code == country)).map(|(length, _)| *length)
 }
 
-/// Where the IBAN that begins at `start` ends: country, length and the mod-97 sum must agree. Groups may be
-/// separated by single spaces or hyphens.
+/// Where the IBAN that begins at `start` ends: country, length and the mod-97 sum must agree. Groups of
+/// four may be separated by single spaces or hyphens.
 pub(super) fn iban_end(bytes: &[u8], start: usize) -> Option<usize> {
     let country = [*bytes.get(start)?, *bytes.get(start + 1)?];
     let length = iban_length(country)?;
+    // In print in groups of four, in capitals.
+    let printed = country.iter().all(u8::is_ascii_uppercase);
     let mut compact = Vec::with_capacity(34);
     let mut at = start;
     while compact.len() < length {
         match bytes.get(at)? {
             b if b.is_ascii_alphanumeric() => compact.push(b.to_ascii_uppercase()),
-            b' ' | b'-' if bytes.get(at + 1)?.is_ascii_alphanumeric() && compact.len() > 3 => {}
+            b' ' | b'-'
+                if printed
+                    && compact.len().is_multiple_of(4)
+                    && bytes.get(at + 1)?.is_ascii_alphanumeric() => {}
             _ => return None,
         }
         at += 1;

@@ -122,10 +122,17 @@ fn spans(redactor: &Redactor, messages: &[Message], text: &str, pieces: &[Piece]
     redactor.scan(before, &mut alone);
     let whole = alone.iter().any(|own| own.range.start <= hit.range.start && own.range.end == before.len());
     let more = text.get(joint..hit.range.end).unwrap_or_default();
-    let random = more.len() >= 8
-        && more.bytes().any(|b| b.is_ascii_digit())
-        && more.bytes().any(|b| b.is_ascii_alphabetic());
-    !whole || random
+    !whole || (more.len() >= 4 && !plain_word(more))
+}
+
+/// A word of prose: letters of one case but for the first, perhaps with a hyphen.
+fn plain_word(text: &str) -> bool {
+    text.split('-').all(|word| {
+        let rest = word.get(1..).unwrap_or_default();
+        let lower = rest.bytes().all(|b| b.is_ascii_lowercase());
+        word.starts_with(|c: char| c.is_ascii_alphabetic())
+            && (lower || word.bytes().all(|b| b.is_ascii_uppercase()))
+    })
 }
 
 /// Gives a hit of the joined text to the messages it lies in.

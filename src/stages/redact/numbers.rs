@@ -61,10 +61,12 @@ pub(super) fn scan(text: &str, wanted: &Wanted, report: &mut dyn FnMut(usize, Ra
     let mut groups = Vec::new();
     while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
         let first = at + found;
-        if first >= token_end {
-            token_end = token(bytes, first, wanted, report);
-        }
         collect(text, first, &mut groups);
+        for group in groups.iter() {
+            if group.start >= token_end {
+                token_end = token(bytes, group.start, wanted, report);
+            }
+        }
         let Some(last) = groups.last() else { return };
         at = last.end;
         let lettered = first > 0 && bytes.get(first - 1).is_some_and(u8::is_ascii_alphabetic);
@@ -150,7 +152,7 @@ fn cluster(text: &str, groups: &[Group], wanted: &Wanted, report: &mut dyn FnMut
         let start = rest.first().map_or(0, |group| group.start);
         let iban = start.checked_sub(2).filter(|at| {
             let country = bytes.get(*at..start).is_some_and(|two| two.iter().all(u8::is_ascii_alphabetic));
-            country && Left::Word.allows(bytes, past_escape(bytes, *at))
+            country && Left::Alone.allows(bytes, past_escape(bytes, *at))
         });
         let iban = wanted.iban.zip(iban.and_then(|at| Some(at..checks::iban_end(bytes, at)?)));
         let taken = iban
@@ -185,7 +187,7 @@ pub(super) fn part_of_more(bytes: &[u8], range: &Range<usize>) -> bool {
     let after = |n: usize| bytes.get(range.end + n).copied().unwrap_or(b' ');
     let joined_right = after(0).is_ascii_alphanumeric()
         || matches!(after(0), b'_' | b'%' | b'@' | b'$')
-        || (matches!(after(0), b'.' | b'-' | b'/' | b':' | b',') && after(1).is_ascii_alphanumeric());
+        || (matches!(after(0), b'.' | b'-' | b'/' | b':') && after(1).is_ascii_alphanumeric());
     (joined_left && !Left::Alone.allows(bytes, range.start))
         || joined_right
         || matches!(before, b'#' | b'$' | b'@')
@@ -227,7 +229,7 @@ fn card_of(bytes: &[u8], groups: &[Group]) -> Option<Range<usize>> {
         || matches!(before, b'_' | b'.' | b'-')
         || after.is_ascii_alphabetic()
         || after == b'_'
-        || (after == b'.' && bytes.get(range.end + 1).is_some_and(u8::is_ascii_digit));
+        || (matches!(after, b'.' | b'-') && bytes.get(range.end + 1).is_some_and(u8::is_ascii_alphanumeric));
     (!inside && checks::card(&digits_of(bytes, groups))).then_some(range)
 }
 
@@ -309,7 +311,11 @@ pub(super) fn said_before(text: &str, at: usize, words: &[&str]) -> bool {
     words.iter().any(|word| {
         near.match_indices(word).any(|(place, _)| {
             let before = near.get(..place).unwrap_or_default();
-            !before.ends_with(|c: char| c.is_ascii_alphabetic())
+            let between = near.get(place + word.len()..).unwrap_or_default();
+            let code = between.contains([';', '[', ']', '{', '}', '<', '>', '!', '?']);
+            // `phoneNumber` is told, `smsg` is not.
+            let whole = word.len() > 4 || !between.starts_with(|c: char| c.is_ascii_alphanumeric());
+            whole && !before.ends_with(|c: char| c.is_ascii_alphanumeric()) && !code
         })
     })
 }

@@ -28,6 +28,10 @@ pub(super) fn email(text: &str, anchor: Range<usize>) -> Option<Found> {
     let after = text.get(anchor.end..)?;
     let length: usize = after.chars().take(255).take_while(|c| domain(*c)).map(char::len_utf8).sum();
     let host = after.get(..length)?.trim_end_matches(['.', '-']);
+    // No top-level domain has a hyphen, but those that are encoded.
+    let last = host.rfind('.').map_or(0, |dot| dot + 1);
+    let hyphen = host.get(last..).filter(|top| !top.starts_with("xn--")).and_then(|top| top.find('-'));
+    let host = hyphen.map_or(host, |at| &host[..last + at]);
     let end = anchor.end + host.len();
     if local.is_empty() || host.starts_with(['.', '-']) || host.contains("..") {
         return None;

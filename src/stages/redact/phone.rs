@@ -47,7 +47,9 @@ pub(super) fn phone(text: &str, groups: &[Group]) -> Option<Range<usize>> {
     let (count, from) = national(text, groups).or_else(|| {
         let count = run_of(groups, 15, 7)?;
         let date = dated(bytes, groups.get(..count)?);
-        (!date && said_before(text, first.start, &TOLD)).then(|| (count, opening(text, first.start)))
+        let address = count == 4 && groups.iter().take(4).skip(1).all(|group| group.joined == b'.');
+        (!date && !address && said_before(text, first.start, &TOLD))
+            .then(|| (count, opening(text, first.start)))
     })?;
     let range = from..groups.get(count - 1)?.end;
     (!part_of_more(bytes, &range)).then_some(range)
@@ -108,7 +110,7 @@ fn international(text: &str, groups: &[Group], before: &str) -> Option<Range<usi
         said_before(text, before.len(), &["phone", "mobile", "tel", "fax", "whatsapp", "call", "number"]);
     let open = bytes.get(range.end).is_some_and(|b| b.is_ascii_alphanumeric() || *b == b'_');
     let refused = (sum && !(escaped || before.ends_with('=')))
-        || spaced
+        || (spaced && count == 1 && first.len() < 11)
         || (plain && !told)
         || leading_zero
         || dots
@@ -129,8 +131,8 @@ fn national(text: &str, groups: &[Group]) -> Option<(usize, usize)> {
     let bracket =
         opening(text, first.start) < first.start && groups.get(1).is_some_and(|group| group.joined == b'(');
     let called = || {
-        let before = text.get(..first.start.saturating_sub(1)).unwrap_or_default();
-        before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+        !Left::Word.allows(bytes, first.start - 1)
+            || text.get(..first.start - 1).is_some_and(|t| t.ends_with('_'))
     };
     if bracket && !called() {
         let total: usize = groups.iter().take(3).map(|group| group.len()).sum();
@@ -147,7 +149,10 @@ fn national(text: &str, groups: &[Group]) -> Option<(usize, usize)> {
     if north(groups) && same(1, b"-.") {
         return Some((3, first.start));
     }
+    // `file.rs:13:1 (604) …`
+    let column = text.get(..first.start).is_some_and(|before| before.ends_with(':'));
     let country = first.len() == 1
+        && !column
         && digit(first) == b'1'
         && groups.get(1).is_some_and(|group| b"-. (".contains(&group.joined));
     if country

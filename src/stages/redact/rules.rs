@@ -69,6 +69,8 @@ impl Rule {
                     return None;
                 }
                 let end = shapes.iter().find_map(|shape| end_of(bytes, anchor.end, shape))?;
+                // No token ends with the full stop of its sentence.
+                let end = anchor.end + text.get(anchor.end..end)?.trim_end_matches('.').len();
                 Some(Found::bare(anchor.start..end))
             }
             Find::Near(find) => find(text, anchor),

@@ -169,14 +169,24 @@ impl Redactor {
         }
     }
 
-    /// Replaces the hits in a text.
+    /// Replaces the hits in a text, and what shows itself only once they are gone.
     pub(super) fn replace<'t>(&self, scope: &mut Scope, text: &'t str, mut hits: Vec<Hit>) -> Cow<'t, str> {
-        if !hits.is_empty() {
-            keep_placeholders(text, &mut hits);
+        const ROUNDS: usize = 4;
+        let mut out = Cow::Borrowed(text);
+        for _ in 0..ROUNDS {
+            if !hits.is_empty() {
+                keep_placeholders(&out, &mut hits);
+            }
+            if hits.is_empty() {
+                break;
+            }
+            out = Cow::Owned(self.replace_once(scope, &out, std::mem::take(&mut hits)));
+            self.scan(&out, &mut hits);
         }
-        if hits.is_empty() {
-            return Cow::Borrowed(text);
-        }
+        out
+    }
+
+    fn replace_once(&self, scope: &mut Scope, text: &str, hits: Vec<Hit>) -> String {
         let mut out = String::with_capacity(text.len());
         let mut copied = 0;
         for hit in merge(hits) {
@@ -206,7 +216,7 @@ impl Redactor {
             copied = hit.range.end;
         }
         out.push_str(text.get(copied..).unwrap_or_default());
-        Cow::Owned(out)
+        out
     }
 
     /// A rule's name and label.
@@ -276,8 +286,11 @@ fn keep_placeholders(text: &str, hits: &mut Vec<Hit>) {
     hits.retain(|hit| {
         let first = taken.partition_point(|placeholder| placeholder.end <= hit.range.start);
         let touches = taken.get(first).is_some_and(|placeholder| placeholder.start < hit.range.end);
+        // The label of a placeholder may read like the name of a password.
+        let first = taken.partition_point(|placeholder| placeholder.end <= hit.from);
+        let named = taken.get(first).is_some_and(|placeholder| placeholder.start <= hit.from);
         let block = RULES.get(hit.rule).is_some_and(|rule| rule.name == "private_key");
-        !touches || block
+        !(touches || named) || block
     });
 }
 

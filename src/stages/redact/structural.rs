@@ -146,9 +146,12 @@ pub(super) fn jwt(text: &str, anchor: Range<usize>) -> Option<Found> {
 
 /// The password in `scheme://user:password@host`.
 pub(super) fn url_password(text: &str, anchor: Range<usize>) -> Option<Found> {
-    let rest = text.get(anchor.end..)?;
-    let rest = first_bytes(rest, 512);
-    let stop = |c: char| c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | '|');
+    let rest = first_bytes(text.get(anchor.end..)?, 512);
+    // Most URLs end here.
+    let rest = rest.get(..memchr::memrchr(b'@', rest.as_bytes())? + 1)?;
+    let stop = |c: char| {
+        c.is_whitespace() || matches!(c, '"' | '\'' | '`' | '<' | '>' | '\\' | '|' | '”' | '’' | '»')
+    };
     let url = rest.split(stop).next()?;
     let authority = url.split(['/', '?', '#']).next()?;
     let scheme = text.get(..anchor.start)?;
@@ -219,11 +222,13 @@ pub(super) fn netrc(text: &str, anchor: Range<usize>) -> Option<Found> {
     }
     words.next()?;
     (words.next()? == "password").then_some(())?;
-    let value = words.next()?.trim_end_matches(['"', '\'', '`']);
+    let value = words.next()?.split(['"', '\'', '`', '\\', '<', '”', '’', '»']).next()?;
+    let value = value.trim_end_matches(['.', ')', ',', ']']);
     let start = anchor.end + offset(rest, value)?;
     // "the machine learning login with password reset"
     let prose = !host.contains(['.', ':']) && value.bytes().all(|b| b.is_ascii_lowercase());
-    (!prose && !stand_in(value)).then(|| Found { value: start..start + value.len(), from: anchor.start })
+    (!prose && !value.is_empty() && !stand_in(value))
+        .then(|| Found { value: start..start + value.len(), from: anchor.start })
 }
 
 /// `curl -u user:password`
@@ -259,6 +264,7 @@ pub(super) fn aws_secret(text: &str, anchor: Range<usize>) -> Option<Found> {
     }
     let mut at = anchor.end;
     let until = text.len().min(anchor.end + 200);
+    let bytes = bytes.get(..text.len().min(until + 64))?;
     while at < until {
         let end = BASE64.run(bytes, at);
         let start = past_escape(bytes, at);
@@ -283,9 +289,10 @@ pub(super) fn azure_client(text: &str, anchor: Range<usize>) -> Option<Found> {
     let lead = bytes.get(start..anchor.start)?;
     let secret = |b: &u8| BEARER.has(*b) && !matches!(b, b'/' | b'+' | b'=');
     let fits = lead.iter().all(secret) && lead.last().is_some_and(u8::is_ascii_digit);
-    let more = bytes.get(anchor.end..)?.iter().take_while(|b| secret(b)).count();
+    let more = bytes.get(anchor.end..)?.iter().take(64).take_while(|b| secret(b)).count();
     let exact = text.get(anchor.clone())? == "Q~";
-    (fits && exact && more >= 31).then(|| Found::bare(past_escape(bytes, start)..anchor.end + more))
+    let end = anchor.end + text.get(anchor.end..anchor.end + more)?.trim_end_matches('.').len();
+    (fits && exact && end >= anchor.end + 31).then(|| Found::bare(past_escape(bytes, start)..end))
 }
 
 /// An Azure storage or service bus key: base64 that holds `JQQJ9`, or follows `AccountKey=`.
@@ -306,7 +313,7 @@ pub(super) fn azure_storage(text: &str, anchor: Range<usize>) -> Option<Found> {
 /// The signature of a shared access URL: `sig=` and the encoded SHA-256.
 pub(super) fn azure_signature(text: &str, anchor: Range<usize>) -> Option<Found> {
     let rest = text.as_bytes().get(anchor.end..)?;
-    let length = rest.iter().take_while(|b| BASE64.has(**b) || **b == b'%').count();
+    let length = rest.iter().take(257).take_while(|b| BASE64.has(**b) || **b == b'%').count();
     let edge = Left::Word.allows(text.as_bytes(), anchor.start);
     (edge && (43..=256).contains(&length))
         .then(|| Found { value: anchor.end..anchor.end + length, from: anchor.start })

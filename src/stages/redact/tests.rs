@@ -1,10 +1,12 @@
+use std::path::Path;
+
 use serde_json::json;
 
 use super::*;
 use crate::session::{FileFacts, Message, Role};
 
 fn services() -> Services {
-    Services { home: "/".into(), config_dir: "/".into(), home_key: [3; 32] }
+    Services { home_key: [3; 32], ..Services::detached(Path::new("/"), Path::new("/")) }
 }
 
 fn redactor(settings: RedactSettings) -> Redactor {

@@ -44,10 +44,11 @@ impl Scores {
         self.values.resize((rows * stride).max(self.values.len()), 0.0);
         let values = &mut self.values[..rows * stride];
         let x = matrix(x, rows, width);
+        let par = desk.par;
         for (from, count) in panels(head) {
             let panel = expand(desk, head, from, count);
             let part = MatMut::from_row_major_slice_with_stride_mut(&mut *values, rows, stride, stride);
-            multiply(part.subcols_mut(from, count), x, panel.transpose(), 1.0, desk.par);
+            multiply(part.subcols_mut(from, count), x, panel.transpose(), 1.0, par);
         }
         let weight = backward.as_ref().map(|(weight, _)| *weight);
         let losses = values
@@ -65,9 +66,9 @@ impl Scores {
                 let part = part.subcols(from, count);
                 let dx = matrix_mut(dx, rows, width);
                 if index == 0 {
-                    multiply(dx, part, panel, 1.0, desk.par);
+                    multiply(dx, part, panel, 1.0, par);
                 } else {
-                    multiply_add(dx, part, panel, 1.0, desk.par);
+                    multiply_add(dx, part, panel, 1.0, par);
                 }
             }
         }

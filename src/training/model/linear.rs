@@ -1,6 +1,7 @@
 //! A frozen linear layer with its LoRA beside it.
 
 use faer::Par;
+use faer::prelude::ReborrowMut;
 
 use super::base::Matrix;
 use super::gemm::{matrix, matrix_mut, multiply, multiply_add};

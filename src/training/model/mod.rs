@@ -15,6 +15,8 @@ mod shape;
 mod simd;
 
 #[cfg(test)]
+mod tests;
+#[cfg(test)]
 pub(crate) mod tiny;
 
 pub use adapter::{Adapter, LoraSettings, Slot, TARGETS};

@@ -1,6 +1,7 @@
 //! The chat template that a GGUF file carries: Jinja as Hugging Face runs it.
 
-use minijinja::value::{Kwargs, Value};
+use minijinja::syntax::SyntaxConfig;
+use minijinja::value::{Kwargs, Serde, Value};
 use minijinja::{Environment, Error, ErrorKind};
 use serde::Serialize;
 
@@ -55,8 +56,8 @@ impl ChatTemplate {
     /// A template from its source and the texts it may insert.
     pub fn new(source: String, bos: &str, eos: &str) -> Result<Self, TemplateError> {
         let mut environment = Environment::new();
-        environment.set_trim_blocks(true);
-        environment.set_lstrip_blocks(true);
+        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build();
+        environment.set_syntax(syntax.map_err(TemplateError::Syntax)?);
         environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
         environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
             Err(Error::new(ErrorKind::InvalidOperation, message))
@@ -71,10 +72,10 @@ impl ChatTemplate {
     pub fn render(&self, turns: &[ChatTurn], answer_next: bool) -> Result<String, TemplateError> {
         let template = self.environment.get_template("chat").map_err(TemplateError::Syntax)?;
         let context = minijinja::context! {
-            messages => turns,
+            messages => Serde(turns),
             add_generation_prompt => answer_next,
-            bos_token => self.bos,
-            eos_token => self.eos,
+            bos_token => self.bos.as_str(),
+            eos_token => self.eos.as_str(),
         };
         template.render(context).map_err(TemplateError::Render)
     }
