@@ -3,11 +3,11 @@
 pub mod examples;
 #[cfg(feature = "trainer")]
 pub mod gguf;
+#[cfg(feature = "trainer")]
+pub mod model;
 pub mod quality;
 mod seen;
 mod signature;
-#[cfg(feature = "trainer")]
-pub mod model;
 #[cfg(feature = "trainer")]
 pub mod tokenizer;
 

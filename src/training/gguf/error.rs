@@ -23,7 +23,10 @@ pub enum GgufError {
     #[error("damaged GGUF file: {0}")]
     Damaged(String),
     /// A way of storing weights that is not read.
-    #[error("tensor {name:?} is stored as type {kind}, which is not read; read are {}", super::TensorType::NAMES)]
+    #[error(
+        "tensor {name:?} is stored as type {kind}, which is not read; read are {}",
+        super::TensorType::NAMES
+    )]
     TensorType {
         /// The tensor.
         name: String,

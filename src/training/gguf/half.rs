@@ -54,9 +54,13 @@ mod tests {
 
     #[test]
     fn known_values_and_rounding() {
-        for (bits, value) in
-            [(0x3c00, 1.0), (0xc000, -2.0), (0x7bff, 65504.0), (0x0001, 2f32.powi(-24)), (0x3555, 0.333_251_95)]
-        {
+        for (bits, value) in [
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0x0001, 2f32.powi(-24)),
+            (0x3555, 0.333_251_95),
+        ] {
             assert_eq!(f16_to_f32(bits), value);
         }
         assert_eq!(f32_to_f16(1.0 + 2f32.powi(-11)), 0x3c00, "ties go to even");

@@ -111,7 +111,10 @@ impl GgufWriter {
         for tensor in &self.tensors {
             let bytes = content(tensor)?;
             if bytes.len() as u64 != tensor.bytes {
-                return Err(GgufError::damaged(format!("tensor {:?} got bytes of another size", tensor.name)));
+                return Err(GgufError::damaged(format!(
+                    "tensor {:?} got bytes of another size",
+                    tensor.name
+                )));
             }
             out.write_all(&bytes).map_err(io)?;
             let padding = tensor.bytes.next_multiple_of(self.alignment) - tensor.bytes;

@@ -3,10 +3,9 @@
 
 use std::ops::Range;
 
-use faer::Par;
 use rayon::prelude::*;
 
-use super::gemm::{matrix, matrix_mut, multiply, multiply_add};
+use super::gemm::{Out, Packed, View, multiply};
 use super::maths::{dot, exp, exponentials, largest, scale};
 use super::shape::Shape;
 use super::simd::widest;
@@ -58,28 +57,45 @@ fn blocks(sequence: &Range<usize>) -> impl Iterator<Item = Range<usize>> {
 }
 
 /// Fills `out` (head after head) and the log of every row's sum of exponentials.
-pub(super) fn forward(sizes: Sizes, sequences: &[Range<usize>], inputs: Inputs<'_>, out: &mut [f32], sums: &mut [f32]) {
+pub(super) fn forward(
+    sizes: Sizes,
+    sequences: &[Range<usize>],
+    inputs: Inputs<'_>,
+    out: &mut [f32],
+    sums: &mut [f32],
+) {
     let size = sizes.rows * sizes.head;
-    out.par_chunks_mut(size).zip(sums.par_chunks_mut(sizes.rows)).enumerate().for_each(|(head, (out, sums))| {
-        let Inputs { q, k, v } = sizes.of(inputs, head);
-        let width = sizes.head;
-        let mut scores = Vec::new();
-        for sequence in sequences {
-            for block in blocks(sequence) {
-                let (rows, keys) = (block.len(), block.end - sequence.start);
-                let seen = sequence.start * width..block.end * width;
-                let mine = block.start * width..block.end * width;
-                scores.resize(rows * keys, 0.0);
-                let k = matrix(&k[seen.clone()], keys, width);
-                multiply(matrix_mut(&mut scores, rows, keys), matrix(&q[mine.clone()], rows, width), k.transpose(), sizes.scale(), Par::Seq);
-                let first = block.start - sequence.start + 1;
-                let (scores, sums) = (&mut scores[..], &mut sums[block]);
-                widest(|| softmax(scores, keys, first, sums));
-                let v = matrix(&v[seen], keys, width);
-                multiply(matrix_mut(&mut out[mine], rows, width), matrix(scores, rows, keys), v, 1.0, Par::Seq);
+    out.par_chunks_mut(size).zip(sums.par_chunks_mut(sizes.rows)).enumerate().for_each(
+        |(head, (out, sums))| {
+            let Inputs { q, k, v } = sizes.of(inputs, head);
+            let width = sizes.head;
+            let (mut scores, mut packed) = (Vec::new(), Packed::default());
+            for sequence in sequences {
+                for block in blocks(sequence) {
+                    let (rows, keys) = (block.len(), block.end - sequence.start);
+                    let seen = sequence.start * width..block.end * width;
+                    let mine = block.start * width..block.end * width;
+                    scores.resize(rows * keys, 0.0);
+                    let k = View::new(&k[seen.clone()], keys, width);
+                    let q = View::new(&q[mine.clone()], rows, width);
+                    multiply(
+                        Out::replace(&mut scores, keys),
+                        q,
+                        k.transposed(),
+                        sizes.scale(),
+                        &mut packed,
+                        1,
+                    );
+                    let first = block.start - sequence.start + 1;
+                    let (scores, sums) = (&mut scores[..], &mut sums[block]);
+                    widest(|| softmax(scores, keys, first, sums));
+                    let v = View::new(&v[seen], keys, width);
+                    let scores = View::new(scores, rows, keys);
+                    multiply(Out::replace(&mut out[mine], width), scores, v, 1.0, &mut packed, 1);
+                }
             }
-        }
-    });
+        },
+    );
 }
 
 /// Row `i` looks at its first `first + i` scores; the rest becomes zero.
@@ -125,7 +141,7 @@ pub(super) fn backward(
         let sums = &given.sums[head * sizes.rows..(head + 1) * sizes.rows];
         let width = sizes.head;
         let factor = sizes.scale();
-        let (mut scores, mut pulls) = (Vec::new(), Vec::new());
+        let (mut scores, mut pulls, mut packed) = (Vec::new(), Vec::new(), Packed::default());
         dk.fill(0.0);
         dv.fill(0.0);
         for sequence in sequences {
@@ -135,20 +151,20 @@ pub(super) fn backward(
                 let mine = block.start * width..block.end * width;
                 scores.resize(rows * keys, 0.0);
                 pulls.resize(rows * keys, 0.0);
-                let q = matrix(&q[mine.clone()], rows, width);
-                let k = matrix(&k[seen.clone()], keys, width);
-                let v = matrix(&v[seen.clone()], keys, width);
-                let d = matrix(&dout[mine.clone()], rows, width);
-                multiply(matrix_mut(&mut scores, rows, keys), q, k.transpose(), factor, Par::Seq);
-                multiply(matrix_mut(&mut pulls, rows, keys), d, v.transpose(), 1.0, Par::Seq);
+                let q = View::new(&q[mine.clone()], rows, width);
+                let k = View::new(&k[seen.clone()], keys, width);
+                let v = View::new(&v[seen.clone()], keys, width);
+                let d = View::new(&dout[mine.clone()], rows, width);
+                multiply(Out::replace(&mut scores, keys), q, k.transposed(), factor, &mut packed, 1);
+                multiply(Out::replace(&mut pulls, keys), d, v.transposed(), 1.0, &mut packed, 1);
                 let first = block.start - sequence.start + 1;
                 let (out, dout) = (&out[mine.clone()], &dout[mine.clone()]);
                 let (p, ds, sums) = (&mut scores[..], &mut pulls[..], &sums[block]);
                 widest(|| softmax_backward(p, ds, keys, first, sums, out, dout));
-                let (p, ds) = (matrix(p, rows, keys), matrix(ds, rows, keys));
-                multiply_add(matrix_mut(&mut dv[seen.clone()], keys, width), p.transpose(), d, 1.0, Par::Seq);
-                multiply(matrix_mut(&mut dq[mine], rows, width), ds, k, factor, Par::Seq);
-                multiply_add(matrix_mut(&mut dk[seen], keys, width), ds.transpose(), q, factor, Par::Seq);
+                let (p, ds) = (View::new(p, rows, keys), View::new(ds, rows, keys));
+                multiply(Out::add(&mut dv[seen.clone()], width), p.transposed(), d, 1.0, &mut packed, 1);
+                multiply(Out::replace(&mut dq[mine], width), ds, k, factor, &mut packed, 1);
+                multiply(Out::add(&mut dk[seen], width), ds.transposed(), q, factor, &mut packed, 1);
             }
         }
     });

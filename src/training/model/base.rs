@@ -91,7 +91,8 @@ impl Base {
             Some(_) => vector(file, "rope_freqs.weight", shape.rope_width / 2)?,
             None => Vec::new(),
         };
-        let layers = (0..shape.layers).map(|layer| Layer::read(file, &shape, layer)).collect::<Result<_, _>>()?;
+        let layers =
+            (0..shape.layers).map(|layer| Layer::read(file, &shape, layer)).collect::<Result<_, _>>()?;
         let norm = vector(file, "output_norm.weight", shape.width)?;
         Ok(Base { shape, embedding, layers, norm, output, rope_factors })
     }
@@ -112,8 +113,9 @@ impl Layer {
         let Shape { width, feed_forward, .. } = *shape;
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
         let name = |part: &str| format!("blk.{layer}.{part}");
-        let matrix =
-            |part: &str, outputs, inputs| Matrix::read(file, &name(&format!("{part}.weight")), outputs, inputs);
+        let matrix = |part: &str, outputs, inputs| {
+            Matrix::read(file, &name(&format!("{part}.weight")), outputs, inputs)
+        };
         let mut biases = [const { Vec::new() }; 3];
         for (bias, (part, size)) in
             biases.iter_mut().zip([("attn_q", queries), ("attn_k", keys), ("attn_v", keys)])

@@ -145,13 +145,14 @@ impl Scene<'_> {
         let Shape { width, heads, kv_heads, head, feed_forward, epsilon, .. } = *self.shape;
         let rows = self.rows;
         let begin = slots.first().map_or(0, |slot| slot.a.start);
-        let mut run = |desk: &mut Desk<'_>, target: usize, x: &[f32], dy: &[f32], dx: Option<&mut [f32]>, fresh| {
-            let (Some(lora), Some(slot)) = (loras[target], slots.get(target)) else { return };
-            let part = &mut gradient[slot.a.start - begin..slot.b.end - begin];
-            let (da, db) = part.split_at_mut(slot.a.len());
-            let xa = &saved.xa[target];
-            Backward { lora, da, db, x, xa, dy, dx, fresh }.run(desk, &layer.linears[target]);
-        };
+        let mut run =
+            |desk: &mut Desk<'_>, target: usize, x: &[f32], dy: &[f32], dx: Option<&mut [f32]>, fresh| {
+                let (Some(lora), Some(slot)) = (loras[target], slots.get(target)) else { return };
+                let part = &mut gradient[slot.a.start - begin..slot.b.end - begin];
+                let (da, db) = part.split_at_mut(slot.a.len());
+                let xa = &saved.xa[target];
+                Backward { lora, da, db, x, xa, dy, dx, fresh }.run(desk, &layer.linears[target]);
+            };
 
         let product = sized(&mut room.wide, rows * feed_forward);
         swiglu(&saved.gate, &saved.up, product);
@@ -185,7 +186,11 @@ impl Scene<'_> {
         for (target, count, by_head) in [(Q, heads, dq), (K, kv_heads, dk), (V, kv_heads, dv)] {
             let by_head = &by_head[..rows * count * head];
             let dy = &mut room.rows[..rows * count * head];
-            if target == V { join_heads(by_head, count, head, dy) } else { self.rope.to_rows(by_head, count, dy) }
+            if target == V {
+                join_heads(by_head, count, head, dy)
+            } else {
+                self.rope.to_rows(by_head, count, dy)
+            }
             let dx = (!first).then_some(&mut *dnorm);
             run(desk, target, norm, dy, dx, target == Q);
         }

@@ -4,11 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use faer::Par;
-
 use super::adapter::Adapter;
 use super::base::Base;
 use super::block::{Room, Saved, Scene, loras};
+use super::gemm::Packed;
 use super::head::Scores;
 use super::linear::Desk;
 use super::maths::{rms_norm, rms_norm_backward};
@@ -101,6 +100,7 @@ struct State {
     room: Room,
     scores: Scores,
     expanded: Vec<f32>,
+    packed: Packed,
     stream: Vec<f32>,
 }
 
@@ -123,6 +123,7 @@ impl Engine {
             room: Room::default(),
             scores: Scores::default(),
             expanded: Vec::new(),
+            packed: Packed::default(),
             stream: Vec::new(),
         };
         Ok(Engine { base, settings, pool, state })
@@ -134,7 +135,11 @@ impl Engine {
     }
 
     /// The losses of some sequences, without learning.
-    pub fn losses(&mut self, adapter: Option<&Adapter>, batch: &[Sequence<'_>]) -> Result<Vec<Loss>, Stopped> {
+    pub fn losses(
+        &mut self,
+        adapter: Option<&Adapter>,
+        batch: &[Sequence<'_>],
+    ) -> Result<Vec<Loss>, Stopped> {
         self.pass(adapter, batch, None)
     }
 
@@ -156,9 +161,8 @@ impl Engine {
         backward: Option<(f32, &mut [f32])>,
     ) -> Result<Vec<Loss>, Stopped> {
         let Engine { base, settings, pool, state } = self;
-        let par = if settings.threads > 1 { Par::rayon(settings.threads) } else { Par::Seq };
         pool.install(|| {
-            let mut pass = Pass { base, settings, adapter, par, state, batch: Batch::new(batch, base) };
+            let mut pass = Pass { base, settings, adapter, state, batch: Batch::new(batch, base) };
             pass.run(backward)
         })
     }
@@ -202,7 +206,6 @@ struct Pass<'a> {
     base: &'a Base,
     settings: &'a EngineSettings,
     adapter: Option<&'a Adapter>,
-    par: Par,
     state: &'a mut State,
     batch: Batch,
 }
@@ -251,7 +254,7 @@ impl Pass<'_> {
         let mut common = Saved::default();
         for (index, layer) in self.base.layers.iter().enumerate() {
             self.check()?;
-            let State { rope, saved, room, expanded, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, expanded, packed, stream, .. } = &mut *self.state;
             let Some(place) = saved.get_mut(if keep { index } else { 0 }) else { break };
             let scene = Scene {
                 shape: &self.base.shape,
@@ -259,7 +262,7 @@ impl Pass<'_> {
                 sequences: &self.batch.sequences,
                 rows: self.batch.tokens.len(),
             };
-            let mut desk = Desk { expanded, par: self.par };
+            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
             std::mem::swap(&mut place.input, stream);
             if low {
                 std::mem::swap(&mut place.input, &mut common.input);
@@ -281,8 +284,8 @@ impl Pass<'_> {
         let (mut x, mut normed, mut dnormed, mut dx) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for targets in self.batch.targets.chunks(chunk) {
             self.check()?;
-            let State { scores, expanded, stream, .. } = &mut *self.state;
-            let mut desk = Desk { expanded, par: self.par };
+            let State { scores, expanded, packed, stream, .. } = &mut *self.state;
+            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
             x.clear();
             for (row, ..) in targets {
                 x.extend_from_slice(&stream[row * width..(row + 1) * width]);
@@ -320,18 +323,19 @@ impl Pass<'_> {
         let mut unused = Vec::new();
         for (index, layer) in self.base.layers.iter().enumerate().rev() {
             self.check()?;
-            let State { rope, saved, room, expanded, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, expanded, packed, stream, .. } = &mut *self.state;
             let scene = Scene {
                 shape: &self.base.shape,
                 rope,
                 sequences: &self.batch.sequences,
                 rows: self.batch.tokens.len(),
             };
-            let (Some(place), Some(slots)) = (saved.get_mut(index), adapter.slots().get(index * 7..index * 7 + 7))
+            let (Some(place), Some(slots)) =
+                (saved.get_mut(index), adapter.slots().get(index * 7..index * 7 + 7))
             else {
                 break;
             };
-            let mut desk = Desk { expanded, par: self.par };
+            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
             let loras = loras(Some(adapter), index);
             let place = if low {
                 std::mem::swap(&mut place.input, &mut common.input);

@@ -1,9 +1,7 @@
 //! The last step: scores of all tokens, for the supervised rows only, and their loss.
 
-use faer::{MatMut, MatRef};
-
 use super::base::Matrix;
-use super::gemm::{matrix, matrix_mut, multiply, multiply_add};
+use super::gemm::{Out, View, multiply};
 use super::linear::Desk;
 use super::maths::{exponentials, largest, scale};
 use super::simd::widest;
@@ -43,12 +41,12 @@ impl Scores {
         let (rows, width, stride) = (targets.len(), head.inputs, stride(head.outputs));
         self.values.resize((rows * stride).max(self.values.len()), 0.0);
         let values = &mut self.values[..rows * stride];
-        let x = matrix(x, rows, width);
-        let par = desk.par;
+        let x = View::new(x, rows, width);
         for (from, count) in panels(head) {
-            let panel = expand(desk, head, from, count);
-            let part = MatMut::from_row_major_slice_with_stride_mut(&mut *values, rows, stride, stride);
-            multiply(part.subcols_mut(from, count), x, panel.transpose(), 1.0, par);
+            expand(desk, head, from, count);
+            let panel = View::new(desk.expanded, count, width);
+            let out = Out { data: &mut values[from..], columns: count, stride, add: false };
+            multiply(out, x, panel.transposed(), 1.0, desk.packed, desk.threads);
         }
         let weight = backward.as_ref().map(|(weight, _)| *weight);
         let losses = values
@@ -60,26 +58,21 @@ impl Scores {
             })
             .collect();
         if let Some((_, dx)) = backward {
-            for (index, (from, count)) in panels(head).enumerate() {
-                let panel = expand(desk, head, from, count);
-                let part = MatRef::from_row_major_slice_with_stride(values, rows, stride, stride);
-                let part = part.subcols(from, count);
-                let dx = matrix_mut(dx, rows, width);
-                if index == 0 {
-                    multiply(dx, part, panel, 1.0, par);
-                } else {
-                    multiply_add(dx, part, panel, 1.0, par);
-                }
+            for (from, count) in panels(head) {
+                expand(desk, head, from, count);
+                let panel = View::new(desk.expanded, count, width);
+                let part = View::strided(&values[from..], rows, count, stride);
+                let out = Out { data: &mut *dx, columns: width, stride: width, add: from > 0 };
+                multiply(out, part, panel, 1.0, desk.packed, desk.threads);
             }
         }
         losses
     }
 }
 
-fn expand<'a>(desk: &'a mut Desk<'_>, head: &Matrix, from: usize, count: usize) -> MatRef<'a, f32> {
+fn expand(desk: &mut Desk<'_>, head: &Matrix, from: usize, count: usize) {
     desk.expanded.resize((count * head.inputs).max(desk.expanded.len()), 0.0);
     head.expand(from, count, desk.expanded);
-    matrix(desk.expanded, count, head.inputs)
 }
 
 /// Cross-entropy; with a weight, the scores become its gradient.

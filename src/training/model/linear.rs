@@ -1,10 +1,7 @@
 //! A frozen linear layer with its LoRA beside it.
 
-use faer::Par;
-use faer::prelude::ReborrowMut;
-
 use super::base::Matrix;
-use super::gemm::{matrix, matrix_mut, multiply, multiply_add};
+use super::gemm::{Out, Packed, View, multiply};
 
 /// A and B of one layer.
 #[derive(Clone, Copy)]
@@ -18,10 +15,16 @@ pub(super) struct Lora<'a> {
 /// What is needed beside the operands: room for an expanded matrix, and the threads.
 pub(super) struct Desk<'a> {
     pub(super) expanded: &'a mut Vec<f32>,
-    pub(super) par: Par,
+    pub(super) packed: &'a mut Packed,
+    pub(super) threads: usize,
 }
 
 impl Desk<'_> {
+    /// A product on this desk's threads.
+    pub(super) fn multiply(&mut self, out: Out<'_>, a: View<'_>, b: View<'_>, factor: f32) {
+        multiply(out, a, b, factor, self.packed, self.threads);
+    }
+
     fn expand(&mut self, weights: &Matrix) {
         self.expanded.resize((weights.outputs * weights.inputs).max(self.expanded.len()), 0.0);
         weights.expand(0, weights.outputs, self.expanded);
@@ -40,15 +43,16 @@ pub(super) fn forward(
     let (inputs, outputs) = (weights.inputs, weights.outputs);
     let rows = x.len() / inputs;
     desk.expand(weights);
-    let x = matrix(x, rows, inputs);
-    let mut y = matrix_mut(y, rows, outputs);
-    multiply(y.rb_mut(), x, matrix(desk.expanded, outputs, inputs).transpose(), 1.0, desk.par);
+    let x = View::new(x, rows, inputs);
+    let Desk { expanded, packed, threads } = desk;
+    let w = View::new(expanded, outputs, inputs);
+    multiply(Out::replace(y, outputs), x, w.transposed(), 1.0, packed, *threads);
     if let Some(lora) = lora {
         xa.resize(rows * lora.rank, 0.0);
-        let a = matrix(lora.a, lora.rank, inputs);
-        multiply(matrix_mut(xa, rows, lora.rank), x, a.transpose(), 1.0, desk.par);
-        let b = matrix(lora.b, outputs, lora.rank);
-        multiply_add(y, matrix(xa, rows, lora.rank), b.transpose(), lora.scale, desk.par);
+        let a = View::new(lora.a, lora.rank, inputs);
+        desk.multiply(Out::replace(xa, lora.rank), x, a.transposed(), 1.0);
+        let b = View::new(lora.b, outputs, lora.rank);
+        desk.multiply(Out::add(y, outputs), View::new(xa, rows, lora.rank), b.transposed(), lora.scale);
     }
 }
 
@@ -70,23 +74,18 @@ impl Backward<'_> {
         let (inputs, outputs) = (weights.inputs, weights.outputs);
         let Lora { a, b, rank, scale } = self.lora;
         let rows = self.x.len() / inputs;
-        let dy = matrix(self.dy, rows, outputs);
-        let xa = matrix(self.xa, rows, rank);
-        multiply_add(matrix_mut(self.db, outputs, rank), dy.transpose(), xa, scale, desk.par);
+        let dy = View::new(self.dy, rows, outputs);
+        let xa = View::new(self.xa, rows, rank);
+        desk.multiply(Out::add(self.db, rank), dy.transposed(), xa, scale);
         let mut dxa = vec![0.0; rows * rank];
-        multiply(matrix_mut(&mut dxa, rows, rank), dy, matrix(b, outputs, rank), scale, desk.par);
-        let dxa = matrix(&dxa, rows, rank);
-        let x = matrix(self.x, rows, inputs);
-        multiply_add(matrix_mut(self.da, rank, inputs), dxa.transpose(), x, 1.0, desk.par);
+        desk.multiply(Out::replace(&mut dxa, rank), dy, View::new(b, outputs, rank), scale);
+        let dxa = View::new(&dxa, rows, rank);
+        desk.multiply(Out::add(self.da, inputs), dxa.transposed(), View::new(self.x, rows, inputs), 1.0);
         let Some(dx) = self.dx else { return };
         desk.expand(weights);
-        let w = matrix(desk.expanded, outputs, inputs);
-        let mut dx = matrix_mut(dx, rows, inputs);
-        if self.fresh {
-            multiply(dx.rb_mut(), dy, w, 1.0, desk.par);
-        } else {
-            multiply_add(dx.rb_mut(), dy, w, 1.0, desk.par);
-        }
-        multiply_add(dx, dxa, matrix(a, rank, inputs), 1.0, desk.par);
+        let Desk { expanded, packed, threads } = desk;
+        let out = Out { data: &mut *dx, columns: inputs, stride: inputs, add: !self.fresh };
+        multiply(out, dy, View::new(expanded, outputs, inputs), 1.0, packed, *threads);
+        desk.multiply(Out::add(dx, inputs), dxa, View::new(a, rank, inputs), 1.0);
     }
 }

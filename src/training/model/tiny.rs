@@ -58,7 +58,8 @@ pub(crate) fn write(path: &Path, architecture: &str, seed: u64) {
         ("output_norm.weight".into(), vec![width], TensorType::F32),
     ];
     for layer in 0..layers {
-        let mut add = |name: &str, sizes: Vec<u64>, kind| tensors.push((format!("blk.{layer}.{name}"), sizes, kind));
+        let mut add =
+            |name: &str, sizes: Vec<u64>, kind| tensors.push((format!("blk.{layer}.{name}"), sizes, kind));
         add("attn_norm.weight", vec![width], TensorType::F32);
         add("ffn_norm.weight", vec![width], TensorType::F32);
         add("attn_q.weight", vec![width, heads * head], TensorType::F32);

@@ -23,9 +23,9 @@ impl Tokenizer {
     pub fn from_gguf(file: &Gguf) -> Result<Self, TokenizerError> {
         let model = file.text("tokenizer.ggml.model")?;
         let pre = file.text("tokenizer.ggml.pre").unwrap_or("default");
-        let splitter = Splitter::named(pre).filter(|_| model == "gpt2").ok_or_else(|| {
-            TokenizerError::Unsupported { model: model.to_owned(), pre: pre.to_owned() }
-        })?;
+        let splitter = Splitter::named(pre)
+            .filter(|_| model == "gpt2")
+            .ok_or_else(|| TokenizerError::Unsupported { model: model.to_owned(), pre: pre.to_owned() })?;
         let vocabulary = Vocabulary::read(file, pre)?;
         let letters = (0..=255u8)
             .map(|byte| vocabulary.ids.get(letter(byte).encode_utf8(&mut [0; 4]) as &str).copied())

@@ -12,7 +12,10 @@ pub use template::{ChatTemplate, ChatTurn, TemplateError};
 #[derive(Debug, thiserror::Error)]
 pub enum TokenizerError {
     /// The model's tokenizer is of a kind that is not built in.
-    #[error("tokenizer {model:?} with splitting {pre:?} is not supported; supported are gpt2 with {}", split::NAMES)]
+    #[error(
+        "tokenizer {model:?} with splitting {pre:?} is not supported; supported are gpt2 with {}",
+        split::NAMES
+    )]
     Unsupported {
         /// `tokenizer.ggml.model`.
         model: String,

@@ -19,18 +19,23 @@ pub(super) struct Splitter {
 
 const GPT2: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+";
 const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
+const QWEN2: &str =
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+";
 
 impl Splitter {
     /// The rule named by `tokenizer.ggml.pre`.
     pub(super) fn named(pre: &str) -> Option<Self> {
         let (pattern, digits_first, lines_whole) = match pre {
-            "gpt-2" | "phi-2" | "jina-es" | "jina-de" | "jina-v2-es" | "jina-v2-de" | "mpt" | "olmo" | "jais"
-            | "trillion" | "roberta-bpe" | "exaone4" => (GPT2, false, false),
-            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "minerva-7b" => (GPT2, true, false),
-            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon-h1" | "pixtral" | "dbrx" | "smaug-bpe"
-            | "lfm2" | "midm-2.0" => (LLAMA3, false, true),
-            "qwen2" | "deepseek-r1-qwen" | "stablelm2" | "hunyuan" | "megrez" | "kormo" => (QWEN2, false, true),
+            "gpt-2" | "phi-2" | "jina-es" | "jina-de" | "jina-v2-es" | "jina-v2-de" | "mpt" | "olmo"
+            | "jais" | "trillion" | "roberta-bpe" | "exaone4" => (GPT2, false, false),
+            "smollm" | "starcoder" | "refact" | "command-r" | "codeshell" | "minerva-7b" => {
+                (GPT2, true, false)
+            }
+            "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "falcon-h1" | "pixtral" | "dbrx"
+            | "smaug-bpe" | "lfm2" | "midm-2.0" => (LLAMA3, false, true),
+            "qwen2" | "deepseek-r1-qwen" | "stablelm2" | "hunyuan" | "megrez" | "kormo" => {
+                (QWEN2, false, true)
+            }
             _ => return None,
         };
         Some(Splitter { pattern: Regex::new(pattern).ok()?, digits_first, lines_whole })

@@ -90,10 +90,18 @@ fn strftime_now(format: &str) -> Result<String, Error> {
 fn to_json(value: Value, options: Kwargs) -> Result<String, Error> {
     struct Spaced;
     impl serde_json::ser::Formatter for Spaced {
-        fn begin_array_value<W: ?Sized + std::io::Write>(&mut self, w: &mut W, first: bool) -> std::io::Result<()> {
+        fn begin_array_value<W: ?Sized + std::io::Write>(
+            &mut self,
+            w: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
             if first { Ok(()) } else { w.write_all(b", ") }
         }
-        fn begin_object_key<W: ?Sized + std::io::Write>(&mut self, w: &mut W, first: bool) -> std::io::Result<()> {
+        fn begin_object_key<W: ?Sized + std::io::Write>(
+            &mut self,
+            w: &mut W,
+            first: bool,
+        ) -> std::io::Result<()> {
             if first { Ok(()) } else { w.write_all(b", ") }
         }
         fn begin_object_value<W: ?Sized + std::io::Write>(&mut self, w: &mut W) -> std::io::Result<()> {
@@ -146,9 +154,6 @@ mod tests {
         let refuses = ChatTemplate::new("{{ raise_exception('no system here') }}".into(), "", "").unwrap();
         let error = refuses.render(&chat(), false).unwrap_err();
         assert!(format!("{error}").contains("no system here"), "{error}");
-        assert!(matches!(
-            ChatTemplate::new("{% for %}".into(), "", ""),
-            Err(TemplateError::Syntax(_))
-        ));
+        assert!(matches!(ChatTemplate::new("{% for %}".into(), "", ""), Err(TemplateError::Syntax(_))));
     }
 }
