@@ -1,5 +1,7 @@
 //! What a model can be trained on: examples cut from sessions, judged, and recognised when they come again.
 
+#[cfg(feature = "trainer")]
+pub mod artefact;
 pub mod examples;
 #[cfg(feature = "trainer")]
 pub mod gguf;
@@ -10,6 +12,8 @@ mod seen;
 mod signature;
 #[cfg(feature = "trainer")]
 pub mod tokenizer;
+#[cfg(feature = "trainer")]
+pub mod trainer;
 
 pub use seen::{OwnExamples, SeenExamples};
 pub use signature::signature;

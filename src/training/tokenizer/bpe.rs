@@ -1,5 +1,7 @@
 //! Byte-level byte-pair encoding.
 
+use std::borrow::Cow;
+
 use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::TokenizerError;
@@ -69,10 +71,35 @@ impl Tokenizer {
         self.vocabulary.ends.contains(&id)
     }
 
-    /// The special token that a text holds, if any.
-    pub fn special_in(&self, text: &str) -> Option<&str> {
-        let found = self.specials.as_ref()?.find(text)?;
-        self.vocabulary.specials.get(found.pattern().as_usize()).map(|special| special.0.as_str())
+    /// Whether the vocabulary has a special token of this text.
+    pub fn has_special(&self, text: &str) -> bool {
+        self.vocabulary.specials.iter().any(|special| special.0 == text)
+    }
+
+    /// The text with a zero-width space inside whatever would read as a token that steers the model.
+    pub fn defuse<'t>(&self, text: &'t str) -> Cow<'t, str> {
+        let mut safe = Cow::Borrowed(text);
+        let steers = |found: &aho_corasick::Match| {
+            self.vocabulary.specials.get(found.pattern().as_usize()).is_some_and(|special| special.2)
+        };
+        let Some(specials) = &self.specials else { return safe };
+        // Breaking one sign may lay bare another that it hid; a few rounds reach the end of that.
+        for _ in 0..8 {
+            let mut out = String::new();
+            let mut from = 0;
+            for found in specials.find_iter(&*safe).filter(steers) {
+                let first = safe[found.start()..].chars().next().map_or(0, char::len_utf8);
+                out.push_str(&safe[from..found.start() + first]);
+                out.push('\u{200b}');
+                from = found.start() + first;
+            }
+            if from == 0 {
+                break;
+            }
+            out.push_str(&safe[from..]);
+            safe = Cow::Owned(out);
+        }
+        safe
     }
 
     fn text(&self, id: u32) -> &str {

@@ -47,7 +47,7 @@ impl ChatTemplate {
     pub fn from_gguf(file: &Gguf, tokenizer: &super::Tokenizer) -> Result<Self, TemplateError> {
         let source = match file.text("tokenizer.chat_template") {
             Ok(source) => source,
-            Err(_) if tokenizer.special_in("<|im_end|>").is_some() => CHATML,
+            Err(_) if tokenizer.has_special("<|im_end|>") => CHATML,
             Err(_) => return Err(TemplateError::Missing),
         };
         Self::new(source.to_owned(), tokenizer.bos_text(), tokenizer.eos_text())

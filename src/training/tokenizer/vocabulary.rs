@@ -16,8 +16,8 @@ pub(super) struct Vocabulary {
     pub(super) ids: HashMap<String, u32>,
     /// Pair of ids to rank and merged id.
     pub(super) merges: HashMap<(u32, u32), (u32, u32)>,
-    /// Special tokens, the longest first.
-    pub(super) specials: Vec<(String, u32)>,
+    /// Special tokens, and whether they steer the model (others are merely never split).
+    pub(super) specials: Vec<(String, u32, bool)>,
     /// Tokens that end a turn or the text.
     pub(super) ends: Vec<u32>,
     pub(super) bos: Option<u32>,
@@ -59,21 +59,20 @@ impl Vocabulary {
             }
         }
         let types = file.get("tokenizer.ggml.token_type").and_then(Value::as_integers).unwrap_or_default();
-        let mut specials: Vec<(String, u32)> = tokens
+        let specials: Vec<(String, u32, bool)> = tokens
             .iter()
             .zip(types)
             .enumerate()
             .filter(|(_, (token, kind))| matches!(**kind, CONTROL | USER_DEFINED) && !token.is_empty())
-            .map(|(id, (token, _))| (token.clone(), id as u32))
+            .map(|(id, (token, kind))| (token.clone(), id as u32, *kind == CONTROL))
             .collect();
-        specials.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then(a.1.cmp(&b.1)));
         let id = |key: &str| {
             let id = file.get(key).and_then(Value::as_u64)?;
             u32::try_from(id).ok().filter(|id| (*id as usize) < tokens.len())
         };
         let eos = id("tokenizer.ggml.eos_token_id");
         let mut ends: Vec<u32> = eos.into_iter().chain(id("tokenizer.ggml.eot_token_id")).collect();
-        ends.extend(specials.iter().filter(|(text, _)| END_OF_TURN.contains(&text.as_str())).map(|s| s.1));
+        ends.extend(specials.iter().filter(|(text, ..)| END_OF_TURN.contains(&text.as_str())).map(|s| s.1));
         let llama3 = matches!(pre, "llama-bpe" | "llama3" | "llama-v3" | "falcon3" | "pixtral");
         Ok(Vocabulary {
             ids,
