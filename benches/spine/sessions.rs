@@ -7,13 +7,26 @@ const ASKS: &[&str] = &[
     "How do I read a file line by line in {} without loading it all?",
     "I get an error when I call the endpoint twice in a row, it says the connection is closed.",
     "Could you explain how {} handles errors compared to exceptions?",
-    "I prefer short answers with one example. What is the difference between a list and a tuple?",
-    "My sister is visiting next week and I want to cook something with {}. Any ideas?",
+    "What is the difference between a list and a tuple?",
+    "What can I cook with {} for six people in half an hour?",
     "That works, thanks. Now the query takes four seconds on a table with two million rows.",
     "Please rewrite this paragraph so that it sounds friendlier, it is for a customer who waited three weeks.",
     "We are planning a trip to {} in October, by train if possible. What should we not miss?",
     "No, that is not what I meant: the second column should be sorted, the first one stays as it is.",
-    "I live near {} and I work as a nurse, so evenings are difficult. When should I train for the race?",
+    "Can you show me how the test for that would look, and where it belongs in the project?",
+    "The build on the server fails with a missing symbol although it works on my machine, what should I check first?",
+    "What does this sentence mean in English, and is it polite enough for somebody I do not know well?",
+    "How long does the dough have to rest in the fridge, and what happens if I leave it over night?",
+    "Why is the second version faster when both do the same number of comparisons?",
+    "Give me three subject lines for the newsletter, none of them longer than six words.",
+    "How do I split the bill fairly when one of us only had a soup and the others shared two bottles of wine?",
+    "What would be the next step if the tests are green but the page is still blank in the browser?",
+];
+const STATEMENTS: &[&str] = &[
+    "I live near {} and I work as a nurse, so evenings are difficult.",
+    "I prefer short answers with one example.",
+    "My sister is visiting next week and she is vegetarian.",
+    "I always use tabs, please keep it that way.",
 ];
 const ANSWERS: &[&str] = &[
     "There are two good ways. The simplest is to open the file and iterate over it, because the iterator reads a buffer at a time and hands you one line after the other; memory stays flat however long the file is.",
@@ -48,7 +61,14 @@ pub(crate) fn session(number: usize, bytes: usize, messages: usize) -> String {
     );
     for index in 0..messages {
         let (role, lines) = if index % 2 == 0 { ("user", ASKS) } else { ("assistant", ANSWERS) };
-        let mut text = String::new();
+        // In real chats about one session in three says something lasting about its user.
+        let mut text = match numbers.next(30) {
+            0 if index % 2 == 0 => {
+                STATEMENTS[numbers.next(STATEMENTS.len())].replace("{}", THINGS[numbers.next(THINGS.len())])
+                    + " "
+            }
+            _ => String::new(),
+        };
         while text.len() < each {
             let line = lines[numbers.next(lines.len())].replace("{}", THINGS[numbers.next(THINGS.len())]);
             let _ = write!(text, "{line} (case {}) ", numbers.next(100_000));

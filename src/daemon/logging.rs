@@ -1,6 +1,6 @@
 use std::io::IsTerminal;
 
-use tracing_appender::non_blocking::WorkerGuard;
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{LevelFilter, Targets};
 use tracing_subscriber::fmt;
@@ -10,6 +10,9 @@ use tracing_subscriber::util::SubscriberInitExt;
 use super::rotate::RotatingFile;
 use crate::config::{Level, Logs};
 use crate::spool::Home;
+
+/// Lines that may wait for the disk; beyond that their writers wait. Room for them is set aside in advance.
+const WAITING_LINES: usize = 4096;
 
 /// Writes what is left when dropped.
 #[derive(Debug)]
@@ -26,7 +29,8 @@ pub struct LogGuard {
 pub fn start_logging(home: &Home, logs: &Logs, on_stderr: bool) -> std::io::Result<LogGuard> {
     let path = home.logs().join("daemon.log");
     let file = RotatingFile::open(path, logs.rotate.max_size.0, logs.rotate.keep)?;
-    let (file, guard) = tracing_appender::non_blocking(file);
+    let (file, guard) =
+        NonBlockingBuilder::default().buffered_lines_limit(WAITING_LINES).lossy(false).finish(file);
     let level = match logs.level {
         Level::Error => LevelFilter::ERROR,
         Level::Warn => LevelFilter::WARN,

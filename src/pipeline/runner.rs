@@ -10,7 +10,7 @@ use tracing::{debug, warn};
 use super::backoff::pause;
 use super::chain::{Chain, ChainEnd, Failure, Step};
 use super::reservations::Reservations;
-use super::settler::Order;
+use super::settler::{Order, finish_move};
 use super::standing::{Opening, Standing, judge};
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
 use super::verdict::{dead_letter, unreadable};
@@ -101,10 +101,17 @@ impl Runner {
 
     async fn carry_once(&self, chain: &Chain, file: &Claimed) -> Result<Fate, Again> {
         let record = match self.state.file(&file.name) {
-            // A settled mark that is still there speaks of an earlier file of this name.
-            Ok(record) => record.filter(|record| record.settled.is_none()).unwrap_or_default(),
+            Ok(record) => record.unwrap_or_default(),
             Err(problem) => return Ok(Fate::Stalled(problem.to_string())),
         };
+        if let Some(mark) = record.settled
+            && matches!(finish_move(&self.home, file, &record), Ok(true))
+        {
+            // The ledger had been written although the write was reported as failed; only the move was left.
+            return Ok(Fate::Settled(mark.outcome));
+        }
+        // A settled mark that is still there speaks of an earlier file of this name.
+        let record = if record.settled.is_some() { FileRecord::default() } else { record };
         let mut trip = Trip {
             chain,
             file,

@@ -24,7 +24,7 @@ const LIMIT_MAX: usize = 10_000;
 /// Turns at the top whose sessions are searched for statements.
 const STATEMENTS_IN: usize = 40;
 /// How much more the newest counts for a question about how things are now.
-const LATEST: f32 = 3.0;
+const LATEST: f32 = 5.0;
 const DAY_MS: f64 = 86_400_000.0;
 
 /// Whose memory is asked.
@@ -223,10 +223,6 @@ impl Ranking<'_> {
                 hit.score = parts.total();
             }
         }
-        self.sort();
-    }
-
-    fn sort(&mut self) {
         self.hits.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.row.cmp(&b.row)));
     }
 
@@ -260,7 +256,7 @@ impl Ranking<'_> {
                 self.add_statement(candidate, best)?;
             }
         }
-        self.sort();
+        self.weigh_age();
         Ok(())
     }
 

@@ -38,7 +38,7 @@ impl Default for Weights {
             session: 0.5,
             dates: 0.35,
             time: 1.0,
-            recency: 0.05,
+            recency: 0.03,
             not_user: 0.9,
             statements: true,
             advice: true,

@@ -1,0 +1,158 @@
+//! A base model in memory: its matrices as the file stores them, its norms and biases as `f32`.
+
+use rayon::prelude::*;
+
+use super::shape::{Architecture, ModelError, Shape};
+use super::simd::widest;
+use crate::training::gguf::{Gguf, TensorType, expand};
+
+/// A frozen weight matrix, row by row as it is stored.
+#[derive(Debug)]
+pub(super) struct Matrix {
+    kind: TensorType,
+    pub(super) outputs: usize,
+    pub(super) inputs: usize,
+    bytes: Vec<u8>,
+}
+
+impl Matrix {
+    fn read(file: &Gguf, name: &str, outputs: usize, inputs: usize) -> Result<Self, ModelError> {
+        let tensor =
+            file.tensor(name).ok_or_else(|| crate::training::gguf::GgufError::Tensor(name.to_owned()))?;
+        if tensor.sizes != [inputs as u64, outputs as u64] {
+            let message = format!("{name} has sizes {:?}, not {inputs} by {outputs}", tensor.sizes);
+            return Err(ModelError::Inconsistent(message));
+        }
+        Ok(Matrix { kind: tensor.kind, outputs, inputs, bytes: file.bytes(name)? })
+    }
+
+    fn row_bytes(&self) -> usize {
+        self.inputs / self.kind.block_weights() * self.kind.block_bytes()
+    }
+
+    /// Expands rows `from..from + count` into `out`.
+    pub(super) fn expand(&self, from: usize, count: usize, out: &mut [f32]) {
+        let row = self.row_bytes();
+        let bytes = &self.bytes[from * row..(from + count) * row];
+        let rows = (16_384 / self.inputs).clamp(1, count.max(1));
+        out[..count * self.inputs]
+            .par_chunks_mut(rows * self.inputs)
+            .zip(bytes.par_chunks(rows * row))
+            .for_each(|(out, bytes)| {
+                widest(
+                    #[inline(always)]
+                    || expand(self.kind, bytes, out),
+                );
+            });
+    }
+
+    /// Expands one row.
+    pub(super) fn row(&self, row: usize, out: &mut [f32]) {
+        let width = self.row_bytes();
+        if let Some(bytes) = self.bytes.get(row * width..(row + 1) * width) {
+            expand(self.kind, bytes, out);
+        }
+    }
+}
+
+/// The seven linear layers of a block, in [`TARGETS`](super::TARGETS)' order.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) linears: [Matrix; 7],
+    pub(super) attention_norm: Vec<f32>,
+    pub(super) feed_forward_norm: Vec<f32>,
+    /// Biases of q, k and v; empty where the family has none.
+    pub(super) biases: [Vec<f32>; 3],
+}
+
+/// A base model in memory.
+#[derive(Debug)]
+pub struct Base {
+    pub(super) shape: Shape,
+    pub(super) embedding: Matrix,
+    pub(super) layers: Vec<Layer>,
+    pub(super) norm: Vec<f32>,
+    /// Absent where the embedding serves for output too.
+    pub(super) output: Option<Matrix>,
+    /// What rotary frequencies are divided by, one for each pair; empty means 1.
+    pub(super) rope_factors: Vec<f32>,
+}
+
+impl Base {
+    /// Reads a model's weights.
+    pub fn load(file: &Gguf) -> Result<Self, ModelError> {
+        let shape = Shape::read(file)?;
+        let embedding = Matrix::read(file, "token_embd.weight", shape.vocabulary, shape.width)?;
+        let output = match file.tensor("output.weight") {
+            Some(_) => Some(Matrix::read(file, "output.weight", shape.vocabulary, shape.width)?),
+            None => None,
+        };
+        let rope_factors = match file.tensor("rope_freqs.weight") {
+            Some(_) => vector(file, "rope_freqs.weight", shape.rope_width / 2)?,
+            None => Vec::new(),
+        };
+        let layers =
+            (0..shape.layers).map(|layer| Layer::read(file, &shape, layer)).collect::<Result<_, _>>()?;
+        let norm = vector(file, "output_norm.weight", shape.width)?;
+        Ok(Base { shape, embedding, layers, norm, output, rope_factors })
+    }
+
+    /// The model's sizes.
+    pub fn shape(&self) -> &Shape {
+        &self.shape
+    }
+
+    /// The matrix that makes scores of tokens.
+    pub(super) fn head(&self) -> &Matrix {
+        self.output.as_ref().unwrap_or(&self.embedding)
+    }
+}
+
+impl Layer {
+    fn read(file: &Gguf, shape: &Shape, layer: usize) -> Result<Self, ModelError> {
+        let Shape { width, feed_forward, .. } = *shape;
+        let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
+        let name = |part: &str| format!("blk.{layer}.{part}");
+        let matrix = |part: &str, outputs, inputs| {
+            Matrix::read(file, &name(&format!("{part}.weight")), outputs, inputs)
+        };
+        let mut biases = [const { Vec::new() }; 3];
+        for (bias, (part, size)) in
+            biases.iter_mut().zip([("attn_q", queries), ("attn_k", keys), ("attn_v", keys)])
+        {
+            let name = name(&format!("{part}.bias"));
+            if file.tensor(&name).is_some() {
+                *bias = vector(file, &name, size)?;
+            } else if shape.architecture == Architecture::Qwen2 {
+                return Err(crate::training::gguf::GgufError::Tensor(name).into());
+            }
+        }
+        for part in ["attn_output.bias", "attn_q_norm.weight", "ffn_gate_inp.weight", "ffn_down.bias"] {
+            if file.tensor(&name(part)).is_some() {
+                return Err(ModelError::Unsupported(format!("{part} tensors")));
+            }
+        }
+        Ok(Layer {
+            linears: [
+                matrix("attn_q", queries, width)?,
+                matrix("attn_k", keys, width)?,
+                matrix("attn_v", keys, width)?,
+                matrix("attn_output", width, queries)?,
+                matrix("ffn_gate", feed_forward, width)?,
+                matrix("ffn_up", feed_forward, width)?,
+                matrix("ffn_down", width, feed_forward)?,
+            ],
+            attention_norm: vector(file, &name("attn_norm.weight"), width)?,
+            feed_forward_norm: vector(file, &name("ffn_norm.weight"), width)?,
+            biases,
+        })
+    }
+}
+
+fn vector(file: &Gguf, name: &str, length: usize) -> Result<Vec<f32>, ModelError> {
+    let floats = file.floats(name)?;
+    if floats.len() != length {
+        return Err(ModelError::Inconsistent(format!("{name} has {} numbers, not {length}", floats.len())));
+    }
+    Ok(floats)
+}

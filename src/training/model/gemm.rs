@@ -1,0 +1,348 @@
+//! Matrix products in `f32`, blocked for the caches, with the widest vectors the machine has.
+//!
+//! The right-hand side is packed once into panels as wide as the kernel and is shared by all threads; each thread
+//! takes rows of the result. What a number is summed from, and in which order, does not depend on the threads.
+
+use pulp::{Arch, Simd, WithSimd};
+use rayon::prelude::*;
+
+/// How much of the inner dimension is taken at once: a panel of the right-hand side stays in the first cache.
+const DEPTH: usize = 256;
+
+/// Most rows a thread takes at once: with [`DEPTH`] columns they stay in the second cache.
+const MOST_ROWS: usize = 264;
+
+/// A matrix as it lies in memory, or its transpose.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a> {
+    data: &'a [f32],
+    rows: usize,
+    columns: usize,
+    row_step: usize,
+    column_step: usize,
+}
+
+impl<'a> View<'a> {
+    /// A row-major matrix whose rows begin `stride` apart.
+    pub(super) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
+        debug_assert!(rows == 0 || data.len() >= (rows - 1) * stride + columns);
+        View { data, rows, columns, row_step: stride, column_step: 1 }
+    }
+
+    /// A row-major matrix.
+    pub(super) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
+        Self::strided(data, rows, columns, columns)
+    }
+
+    /// Rows and columns exchanged.
+    pub(super) fn transposed(self) -> Self {
+        View {
+            data: self.data,
+            rows: self.columns,
+            columns: self.rows,
+            row_step: self.column_step,
+            column_step: self.row_step,
+        }
+    }
+}
+
+/// Rows of a result, `stride` apart, of which `columns` from the front are written.
+pub(super) struct Out<'a> {
+    pub(super) data: &'a mut [f32],
+    pub(super) columns: usize,
+    pub(super) stride: usize,
+    /// Add to what is there instead of replacing it.
+    pub(super) add: bool,
+}
+
+impl<'a> Out<'a> {
+    /// A row-major matrix to be overwritten.
+    pub(super) fn replace(data: &'a mut [f32], columns: usize) -> Self {
+        Out { data, columns, stride: columns, add: false }
+    }
+
+    /// A row-major matrix to be added to.
+    pub(super) fn add(data: &'a mut [f32], columns: usize) -> Self {
+        Out { data, columns, stride: columns, add: true }
+    }
+}
+
+/// The kernel's height and width on this machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Tile {
+    height: usize,
+    width: usize,
+}
+
+fn tile() -> Tile {
+    struct Ask;
+    impl WithSimd for Ask {
+        type Output = Tile;
+        #[inline(always)]
+        fn with_simd<S: Simd>(self, _: S) -> Tile {
+            let height = if S::REGISTER_COUNT >= 32 { 12 } else { 6 };
+            Tile { height, width: 2 * S::F32_LANES }
+        }
+    }
+    Arch::new().dispatch(Ask)
+}
+
+/// The right-hand side of a product, in panels: for each run of [`DEPTH`] inner indices, for each panel of columns,
+/// index after index.
+#[derive(Debug, Default)]
+pub(super) struct Packed {
+    data: Vec<f32>,
+    depth: usize,
+    columns: usize,
+}
+
+impl Packed {
+    /// Packs a matrix.
+    pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
+        let width = tile().width;
+        let padded = from.columns.next_multiple_of(width);
+        self.depth = from.rows;
+        self.columns = from.columns;
+        self.data.resize((from.rows * padded).max(self.data.len()), 0.0);
+        let mut rest = &mut self.data[..from.rows * padded];
+        let mut parts = Vec::with_capacity(padded / width * from.rows.div_ceil(DEPTH));
+        for begin in (0..from.rows).step_by(DEPTH) {
+            let (part, more) = rest.split_at_mut(DEPTH.min(from.rows - begin) * padded);
+            rest = more;
+            let panel_size = part.len() / padded * width;
+            for (panel, part) in part.chunks_exact_mut(panel_size).enumerate() {
+                parts.push((begin, panel * width, part));
+            }
+        }
+        let fill = |(begin, column, part)| pack_panel(from, begin, column, width, part);
+        if threads > 1 { parts.into_par_iter().for_each(fill) } else { parts.into_iter().for_each(fill) }
+    }
+}
+
+fn pack_panel(from: View<'_>, begin: usize, column: usize, width: usize, part: &mut [f32]) {
+    const RUN: usize = 16;
+    let used = width.min(from.columns - column);
+    let at = begin * from.row_step + column * from.column_step;
+    if from.column_step == 1 {
+        for (k, to) in part.chunks_exact_mut(width).enumerate() {
+            let at = at + k * from.row_step;
+            to[..used].copy_from_slice(&from.data[at..at + used]);
+            to[used..].fill(0.0);
+        }
+        return;
+    }
+    // The other way round: a few inner indices of all columns at a time, so that both sides stay in the cache.
+    for (run, to) in part.chunks_mut(RUN * width).enumerate() {
+        if used < width {
+            to.fill(0.0);
+        }
+        let count = to.len() / width;
+        for j in 0..used {
+            let at = at + j * from.column_step + run * RUN * from.row_step;
+            let values = from.data[at..].iter().step_by(from.row_step).take(count);
+            for (to, value) in to.iter_mut().skip(j).step_by(width).zip(values) {
+                *to = *value;
+            }
+        }
+    }
+}
+
+/// `out (+)= factor · a · b`; `packed` is room for `b`.
+pub(super) fn multiply(
+    out: Out<'_>,
+    a: View<'_>,
+    b: View<'_>,
+    factor: f32,
+    packed: &mut Packed,
+    threads: usize,
+) {
+    packed.pack(b, threads);
+    multiply_packed(out, a, packed, factor, threads);
+}
+
+fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32, threads: usize) {
+    let tile = tile();
+    let Out { data, columns, stride, add } = out;
+    if a.rows == 0 || columns == 0 {
+        return;
+    }
+    let rounds = a.rows.div_ceil(threads.max(1) * MOST_ROWS);
+    let share = a.rows.div_ceil(threads.max(1) * rounds).next_multiple_of(tile.height);
+    let used = (a.rows - 1) * stride + columns;
+    let work = |(index, data): (usize, &mut [f32])| {
+        let first = index * share;
+        let rows = share.min(a.rows - first);
+        Arch::new().dispatch(Rows { data, stride, columns, add, a, first, rows, b, factor });
+    };
+    let data = &mut data[..used];
+    if threads > 1 {
+        data.par_chunks_mut(share * stride).enumerate().for_each(work);
+    } else {
+        data.chunks_mut(share * stride).enumerate().for_each(work);
+    }
+}
+
+struct Rows<'a, 'o> {
+    data: &'o mut [f32],
+    stride: usize,
+    columns: usize,
+    add: bool,
+    a: View<'a>,
+    first: usize,
+    rows: usize,
+    b: &'a Packed,
+    factor: f32,
+}
+
+impl WithSimd for Rows<'_, '_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        if S::REGISTER_COUNT >= 32 { self.run::<S, 12>(simd) } else { self.run::<S, 6>(simd) }
+    }
+}
+
+impl Rows<'_, '_> {
+    #[inline(always)]
+    fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
+        let Rows { data, stride, columns, add, a, first, rows, b, factor } = self;
+        let width = 2 * S::F32_LANES;
+        let padded = b.columns.next_multiple_of(width);
+        let mut packed = vec![0.0; rows.next_multiple_of(HEIGHT) * DEPTH.min(b.depth)];
+        for begin in (0..b.depth).step_by(DEPTH) {
+            let deep = DEPTH.min(b.depth - begin);
+            pack_left::<HEIGHT>(a, first, rows, begin, deep, factor, &mut packed);
+            let panels = &b.data[begin * padded..(begin + deep) * padded];
+            let add = add || begin > 0;
+            for (panel, right) in panels.chunks_exact(deep * width).enumerate() {
+                let column = panel * width;
+                let used = width.min(columns - column);
+                for (strip, left) in
+                    packed.chunks_exact(deep * HEIGHT).take(rows.div_ceil(HEIGHT)).enumerate()
+                {
+                    let sums = kernel::<S, HEIGHT>(simd, left, right);
+                    let row = strip * HEIGHT;
+                    for (i, sums) in sums.iter().take(rows - row).enumerate() {
+                        let at = (row + i) * stride + column;
+                        let to = &mut data[at..at + used];
+                        let (vectors, _) = S::as_mut_simd_f32s(to);
+                        if vectors.len() == 2 {
+                            for (to, sum) in vectors.iter_mut().zip(sums) {
+                                *to = if add { simd.add_f32s(*to, *sum) } else { *sum };
+                            }
+                        } else {
+                            let sums: &[f32] = pulp::bytemuck::cast_slice(sums);
+                            for (to, sum) in to.iter_mut().zip(sums) {
+                                *to = if add { *to + sum } else { *sum };
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn pack_left<const HEIGHT: usize>(
+    a: View<'_>,
+    first: usize,
+    rows: usize,
+    begin: usize,
+    deep: usize,
+    factor: f32,
+    packed: &mut [f32],
+) {
+    for (strip, to) in packed.chunks_exact_mut(deep * HEIGHT).take(rows.div_ceil(HEIGHT)).enumerate() {
+        let row = strip * HEIGHT;
+        let used = HEIGHT.min(rows - row);
+        let at = (first + row) * a.row_step + begin * a.column_step;
+        if a.row_step == 1 {
+            for (k, to) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().enumerate() {
+                let at = at + k * a.column_step;
+                let from = &a.data[at..at + used];
+                to.fill(0.0);
+                for (to, x) in to.iter_mut().zip(from) {
+                    *to = x * factor;
+                }
+            }
+        } else {
+            for i in 0..HEIGHT {
+                if i < used {
+                    let at = at + i * a.row_step;
+                    let from = a.data[at..at + (deep - 1) * a.column_step + 1].iter().step_by(a.column_step);
+                    for (to, x) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().zip(from) {
+                        to[i] = x * factor;
+                    }
+                } else {
+                    for to in to.as_chunks_mut::<HEIGHT>().0 {
+                        to[i] = 0.0;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The product of a strip of rows and a panel of columns.
+#[inline(always)]
+fn kernel<S: Simd, const HEIGHT: usize>(simd: S, left: &[f32], right: &[f32]) -> [[S::f32s; 2]; HEIGHT] {
+    let mut sums = [[simd.splat_f32s(0.0); 2]; HEIGHT];
+    let (right, _) = S::as_simd_f32s(right);
+    for (left, right) in left.as_chunks::<HEIGHT>().0.iter().zip(right.as_chunks::<2>().0) {
+        for (sums, x) in sums.iter_mut().zip(left) {
+            let x = simd.splat_f32s(*x);
+            sums[0] = simd.mul_add_e_f32s(x, right[0], sums[0]);
+            sums[1] = simd.mul_add_e_f32s(x, right[1], sums[1]);
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_of_odd_sizes_transposes_and_strides_are_right_on_any_threads() {
+        let mut random = fastrand::Rng::with_seed(1);
+        let sizes =
+            [(1, 1, 1), (5, 3, 7), (13, 300, 33), (70, 64, 8), (8, 17, 70), (40, 513, 31), (600, 20, 50)];
+        for (rows, depth, columns) in sizes {
+            for (left, right, threads) in
+                [(false, false, 1), (true, false, 2), (false, true, 2), (true, true, 3)]
+            {
+                let a: Vec<f32> = (0..rows * depth).map(|_| random.f32() - 0.5).collect();
+                let b: Vec<f32> = (0..depth * columns).map(|_| random.f32() - 0.5).collect();
+                let view = |data, rows, columns, turned| {
+                    if turned {
+                        View::new(data, columns, rows).transposed()
+                    } else {
+                        View::new(data, rows, columns)
+                    }
+                };
+                let stride = columns + 3;
+                let mut out = vec![1.0; rows * stride];
+                let place = Out { data: &mut out, columns, stride, add: true };
+                let (a, b) = (view(&a, rows, depth, left), view(&b, depth, columns, right));
+                multiply(place, a, b, 2.0, &mut Packed::default(), threads);
+                let at = |m: View<'_>, i: usize, j: usize| m.data[i * m.row_step + j * m.column_step];
+                for i in 0..rows {
+                    for j in 0..stride {
+                        let sum: f32 = if j < columns {
+                            (0..depth).map(|k| at(a, i, k) * at(b, k, j)).sum()
+                        } else {
+                            0.0
+                        };
+                        let found = out[i * stride + j];
+                        assert!(
+                            (found - 1.0 - 2.0 * sum).abs() < 1e-3,
+                            "{rows} {depth} {columns}: {found} {sum}"
+                        );
+                    }
+                }
+            }
+        }
+    }
+}
