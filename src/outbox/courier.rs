@@ -190,7 +190,7 @@ impl Desk {
             match &record.output {
                 Output::SessionLog { name, content } => replace(&self.logs, name, content)?,
                 Output::TrainingData { name, content } if content.is_empty() => {
-                    remove(&self.training.join(name))?
+                    remove(&self.training.join(name))?;
                 }
                 Output::TrainingData { name, content } => replace(&self.training, name, content)?,
                 Output::MasterLine(line) => {
@@ -249,7 +249,7 @@ impl Desk {
         for segment in segments {
             match std::fs::remove_file(segment_path(&self.dir, segment)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    warn!(%error, segment, "cannot remove a journal segment")
+                    warn!(%error, segment, "cannot remove a journal segment");
                 }
                 _ => {}
             }

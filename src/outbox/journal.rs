@@ -192,7 +192,7 @@ mod tests {
             std::fs::write(&path, &whole[..cut]).unwrap();
             assert_eq!(read_all(dir.path(), second.segment), [vec![line("a"), line("b")]]);
         }
-        let mut flipped = whole.clone();
+        let mut flipped = whole;
         *flipped.last_mut().unwrap() ^= 1;
         std::fs::write(&path, flipped).unwrap();
         assert_eq!(read_all(dir.path(), second.segment).len(), 1);

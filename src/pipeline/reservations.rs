@@ -27,9 +27,8 @@ impl Reservations {
         let mut reserved = Reserved { from: self, identities: Vec::with_capacity(identities.len()) };
         // Taken one by one in a fixed order: two files that share several identities cannot wait for each other.
         for identity in identities {
-            loop {
-                let Some(free) = self.try_take(identity) else { break };
-                free.notified().await;
+            while let Some(taken) = self.try_take(identity) {
+                taken.notified().await;
             }
             reserved.identities.push(identity);
         }

@@ -5,14 +5,14 @@
 //!
 //! One thread writes (the settler, see [`crate::pipeline`]); any thread reads.
 
+mod ledger;
 mod records;
 mod sled_store;
-mod state;
 mod store;
 
+pub use ledger::{State, StateBatch};
 pub use records::{
     Attempt, Checkpoint, FileRecord, LearnedRecord, LedgerEntry, Outcome, RecordError, SettledMark, Totals,
 };
 pub use sled_store::SledStore;
-pub use state::{State, StateBatch};
 pub use store::{Batch, InMemoryStore, StateError, StateStore};

@@ -78,7 +78,7 @@ impl Redactor {
         }
         let anchors = AhoCorasick::builder()
             .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::DFA))
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
             .build(&anchor_texts)?;
         let wanted = Wanted::new(|name| RULES.iter().zip(&on).any(|(rule, on)| *on && rule.name == name));
         Ok(Redactor { anchors, owners, anchor_texts, wanted, on, own, allow, key })
