@@ -187,9 +187,9 @@ impl Scene<'_> {
             let by_head = &by_head[..rows * count * head];
             let dy = &mut room.rows[..rows * count * head];
             if target == V {
-                join_heads(by_head, count, head, dy)
+                join_heads(by_head, count, head, dy);
             } else {
-                self.rope.to_rows(by_head, count, dy)
+                self.rope.to_rows(by_head, count, dy);
             }
             let dx = (!first).then_some(&mut *dnorm);
             run(desk, target, norm, dy, dx, target == Q);
