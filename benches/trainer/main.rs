@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use atles::session::Role;
 use atles::training::artefact::{read_adapter, write_adapter, write_merged};
-use atles::training::gguf::Gguf;
+use atles::training::gguf::{Gguf, GgufWriter, TensorInfo, TensorType};
 use atles::training::model::{Adapter, Base, Engine, EngineSettings, LoraSettings, Memory, Sequence};
 use atles::training::tokenizer::{ChatTemplate, ChatTurn, Tokenizer};
 use atles::training::trainer::{Example, Trainer, TrainerSettings, Verdict};
@@ -35,6 +35,7 @@ fn main() -> Result<()> {
         ("step", [rows, part, memory, count]) => step(&file, rows.parse()?, part, memory, count.parse()?),
         ("logprob", [text]) => logprob(&file, text, None),
         ("logprob", [text, adapter]) => logprob(&file, text, Some(adapter)),
+        ("plain", [path]) => plain(&file, Path::new(path)),
         ("artefacts", [folder]) => artefacts(&file, Path::new(folder)),
         _ => Err(format!("unknown task {task:?}").into()),
     }
@@ -166,4 +167,17 @@ fn artefacts(file: &Gguf, folder: &Path) -> Result<()> {
     write_merged(&folder.join("merged.gguf"), file, &outcome.adapter)?;
     println!("{:?}", outcome.losses);
     Ok(())
+}
+
+/// Writes the model with every weight as `f32`: llama.cpp then rounds no activations, and can be compared.
+fn plain(file: &Gguf, path: &Path) -> Result<()> {
+    let mut out = GgufWriter::with_metadata_of(file)?;
+    for tensor in file.tensors() {
+        out.tensor(&tensor.name, &tensor.sizes, TensorType::F32)?;
+    }
+    let mut expand = |tensor: &TensorInfo| {
+        let floats = file.floats(&tensor.name)?;
+        Ok(floats.iter().flat_map(|x| x.to_le_bytes()).collect())
+    };
+    Ok(out.write(path, &mut expand)?)
 }

@@ -290,12 +290,18 @@ fn pack_left<const HEIGHT: usize>(
 fn kernel<S: Simd, const HEIGHT: usize>(simd: S, left: &[f32], right: &[f32]) -> [[S::f32s; 2]; HEIGHT] {
     let mut sums = [[simd.splat_f32s(0.0); 2]; HEIGHT];
     let (right, _) = S::as_simd_f32s(right);
-    for (left, right) in left.as_chunks::<HEIGHT>().0.iter().zip(right.as_chunks::<2>().0) {
-        for (sums, x) in sums.iter_mut().zip(left) {
-            let x = simd.splat_f32s(*x);
-            sums[0] = simd.mul_add_e_f32s(x, right[0], sums[0]);
-            sums[1] = simd.mul_add_e_f32s(x, right[1], sums[1]);
+    let (left, right) = (left.as_chunks::<HEIGHT>().0, right.as_chunks::<2>().0);
+    // Counted loops over arrays of known length: the sums must end up in registers whatever else is optimised.
+    let mut k = 0;
+    while k < left.len() && k < right.len() {
+        let mut i = 0;
+        while i < HEIGHT {
+            let x = simd.splat_f32s(left[k][i]);
+            sums[i][0] = simd.mul_add_e_f32s(x, right[k][0], sums[i][0]);
+            sums[i][1] = simd.mul_add_e_f32s(x, right[k][1], sums[i][1]);
+            i += 1;
         }
+        k += 1;
     }
     sums
 }
