@@ -6,7 +6,7 @@
 //! crash in between runs the files again, and every write is keyed so that it then changes nothing.
 
 use std::collections::{HashSet, VecDeque};
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 use tracing::{error, warn};
@@ -104,8 +104,11 @@ impl Recorder {
                     return false;
                 }
             }
-            if let Ok(unit) = inbox.try_recv() {
-                self.record_with(unit, inbox, settler);
+            match inbox.try_recv() {
+                Ok(unit) => self.record_with(unit, inbox, settler),
+                // Stopping does not wait for the index: the next start, or the next question, brings it on.
+                Err(TryRecvError::Disconnected) => return false,
+                Err(TryRecvError::Empty) => {}
             }
         }
         if let Err(problem) = self.memory.idle() {

@@ -12,7 +12,7 @@ use std::sync::{PoisonError, RwLock};
 use super::{Batch, StateError, StateStore};
 use crate::platform;
 
-const CACHE_BYTES: u64 = 32 << 20;
+const CACHE_BYTES: u64 = 16 << 20;
 
 /// [`StateStore`] on sled.
 ///
