@@ -139,23 +139,3 @@ pub struct Fact {
     /// The words that prove it.
     pub quote: Quote,
 }
-
-/// A training example: an answer and what led to it.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Example {
-    /// The turns before the answer, oldest first; the last is the user's.
-    pub context: Vec<Turn>,
-    /// The assistant's answer.
-    pub answer: String,
-    /// Index of the answer in the session.
-    pub message: usize,
-}
-
-/// A turn inside an [`Example`].
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Turn {
-    /// `system`, `user` or `assistant`.
-    pub role: super::Role,
-    /// What was said.
-    pub text: String,
-}

@@ -10,8 +10,6 @@ mod moment;
 pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles, Rewrite};
 pub(crate) use key::opening;
 pub use key::{Identity, SessionKey};
-pub use learned::{
-    Example, Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic, Turn,
-};
+pub use learned::{Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic};
 pub use model::{Message, Rating, Role, Session};
 pub use moment::Moment;

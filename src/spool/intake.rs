@@ -115,11 +115,6 @@ impl Intake {
         self.stop.store(true, Ordering::Release);
         let _ = self.wake.try_send(Hint { name: OsString::new(), renamed_in: false });
     }
-
-    /// Whether the thread has ended (after `once`, or because nobody takes files any more).
-    pub fn is_finished(&self) -> bool {
-        self.thread.as_ref().is_none_or(JoinHandle::is_finished)
-    }
 }
 
 impl Drop for Intake {
