@@ -7,6 +7,7 @@ mod glob;
 mod load;
 pub(crate) mod nearest;
 pub(crate) mod peel;
+mod publish;
 mod reference;
 mod settings;
 mod units;
@@ -19,6 +20,8 @@ pub use load::{
     Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,
     parse,
 };
+pub(crate) use publish::is_model_name;
+pub use publish::{FolderTarget, LlamaServerTarget, OllamaTarget, Publish, Target};
 pub use reference::pipeline_reference;
 pub use settings::{
     Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,

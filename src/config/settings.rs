@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Glob, Span};
+use super::{ByteSize, Glob, Publish, Span};
 
 /// The version of pipeline.toml that this build reads.
 pub const VERSION: i64 = 1;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub logs: Logs,
     /// What happens when the disk fills up.
     pub disk: Disk,
+    /// Where a trained version goes once the gate let it through.
+    pub publish: Publish,
 }
 
 /// Where memory, training data, logs and state live.

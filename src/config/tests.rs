@@ -281,10 +281,23 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
     for (section, _) in schema["properties"].as_object().unwrap() {
         assert!(text.contains(&format!("\n[{section}]")), "[{section}]");
     }
-    for definition in ["Home", "Spool", "Retention", "Workers", "Retry", "Shutdown", "Logs", "Rotate", "Disk"]
-    {
+    for definition in [
+        "Home",
+        "Spool",
+        "Retention",
+        "Workers",
+        "Retry",
+        "Shutdown",
+        "Logs",
+        "Rotate",
+        "Disk",
+        "Publish",
+        "OllamaTarget",
+        "LlamaServerTarget",
+        "FolderTarget",
+    ] {
         for (key, _) in schema["$defs"][definition]["properties"].as_object().unwrap() {
-            let written = [format!("\n{key} = "), format!("\n# {key} = "), format!("\n[logs.{key}]")];
+            let written = [format!("\n{key} = "), format!("\n# {key} = "), format!("\n[logs.{key}]"), format!("\n[publish.{key}]")];
             assert!(written.iter().any(|line| text.contains(line)), "{definition}.{key}");
         }
     }

@@ -7,5 +7,5 @@ pub use clock::Clock;
 pub use files::{
     Signature, create_private, free_bytes, is_disk_full, last_change, lstat, make_everything_private,
     make_private, make_private_dir, name_from_bytes, open_regular, open_to_others, rename_no_replace,
-    same_filesystem, sync_dir, sync_filesystem,
+    replace, same_filesystem, sync_dir, sync_filesystem,
 };
