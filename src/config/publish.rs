@@ -139,11 +139,16 @@ impl Publish {
             ));
         }
         if self.backoff > self.max_backoff {
-            let message = format!("`backoff` ({}) is longer than `max_backoff` ({})", self.backoff, self.max_backoff);
+            let message =
+                format!("`backoff` ({}) is longer than `max_backoff` ({})", self.backoff, self.max_backoff);
             all.push(("publish.backoff", message, "lower `backoff` or raise `max_backoff`"));
         }
         if self.backoff.0.is_zero() {
-            all.push(("publish.backoff", "a server would be asked without a pause".into(), "the default is \"1m\""));
+            all.push((
+                "publish.backoff",
+                "a server would be asked without a pause".into(),
+                "the default is \"1m\"",
+            ));
         }
         if self.timeout.0.is_zero() {
             all.push(("publish.timeout", "no server could answer in time".into(), "the default is \"10m\""));
@@ -154,7 +159,11 @@ impl Publish {
         ];
         for (key, url) in urls {
             if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
-                all.push((key, "a server's address begins with http:// or https://".into(), "for example \"http://127.0.0.1:11434\""));
+                all.push((
+                    key,
+                    "a server's address begins with http:// or https://".into(),
+                    "for example \"http://127.0.0.1:11434\"",
+                ));
             }
         }
         for (name, value) in &self.ollama.parameters {
@@ -167,12 +176,19 @@ impl Publish {
             if !is_name || !is_value {
                 all.push((
                     "publish.ollama.parameters",
-                    format!("{name:?} is no parameter with a number, a text, `true`, `false` or a list of texts"),
+                    format!(
+                        "{name:?} is no parameter with a number, a text, `true`, `false` or a list of texts"
+                    ),
                     "for example { temperature = 0.7, stop = [\"<|im_end|>\"] }",
                 ));
             }
         }
-        if self.llama_server.api_key_env.as_deref().is_some_and(|name| name.is_empty() || name.contains(['=', '\0'])) {
+        if self
+            .llama_server
+            .api_key_env
+            .as_deref()
+            .is_some_and(|name| name.is_empty() || name.contains(['=', '\0']))
+        {
             all.push((
                 "publish.llama_server.api_key_env",
                 "this is no name of an environment variable".into(),

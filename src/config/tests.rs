@@ -297,7 +297,12 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
         "FolderTarget",
     ] {
         for (key, _) in schema["$defs"][definition]["properties"].as_object().unwrap() {
-            let written = [format!("\n{key} = "), format!("\n# {key} = "), format!("\n[logs.{key}]"), format!("\n[publish.{key}]")];
+            let written = [
+                format!("\n{key} = "),
+                format!("\n# {key} = "),
+                format!("\n[logs.{key}]"),
+                format!("\n[publish.{key}]"),
+            ];
             assert!(written.iter().any(|line| text.contains(line)), "{definition}.{key}");
         }
     }

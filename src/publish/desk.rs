@@ -94,13 +94,21 @@ impl Desk {
         Outcome { target, result }
     }
 
-    fn attempt(&self, version: &VersionFiles, target: Target, stop: &AtomicBool) -> Result<Published, PublishError> {
+    fn attempt(
+        &self,
+        version: &VersionFiles,
+        target: Target,
+        stop: &AtomicBool,
+    ) -> Result<Published, PublishError> {
         if stop.load(Ordering::Relaxed) {
             return Err(PublishError::Stopped);
         }
         let model = version.model_name(self.settings.name.as_deref());
         let persona = Persona::read(&self.settings, &self.memory_db).map_err(|error| {
-            PublishError::later(format!("the user's profile cannot be read: {error}"), "`atles profile` tells more")
+            PublishError::later(
+                format!("the user's profile cannot be read: {error}"),
+                "`atles profile` tells more",
+            )
         })?;
         match target {
             Target::Folder => {
@@ -174,7 +182,9 @@ impl Desk {
     fn last_was_merged(&self) -> bool {
         let records = self.records();
         let last = records.all().iter().rev().find_map(|record| match &record.state {
-            State::Published { published } if record.target == Target::Ollama => Some(published.form == "merged"),
+            State::Published { published } if record.target == Target::Ollama => {
+                Some(published.form == "merged")
+            }
             _ => None,
         });
         last.unwrap_or(false)

@@ -42,7 +42,9 @@ pub(super) fn publish(
     if let Some(format) = &chat.format {
         parameters.insert("stop".into(), json!(format.stop));
     }
-    parameters.extend(settings.ollama.parameters.iter().map(|(key, value): (&String, &Value)| (key.clone(), value.clone())));
+    parameters.extend(
+        settings.ollama.parameters.iter().map(|(key, value): (&String, &Value)| (key.clone(), value.clone())),
+    );
     let modelfile = Modelfile {
         from: "./model.gguf",
         adapter: None,
@@ -107,4 +109,54 @@ fn readme(version: &VersionFiles, model: &str, folder: &str) -> String {
              llama-server -m BASE.gguf --lora adapter.gguf\n");
     }
     text
+}
+
+#[cfg(all(test, feature = "http", feature = "trainer"))]
+mod tests {
+    use crate::config::{FolderTarget, Target};
+    use crate::publish::world::World;
+    use crate::training::gguf::Gguf;
+    use crate::training::model::Base;
+
+    #[test]
+    fn a_folder_holds_all_that_publishing_by_hand_needs_and_is_replaced_as_a_whole() {
+        let mut world = World::new();
+        world.settings.folder = FolderTarget { path: Some("out".into()) };
+        world.settings.system = "You are \"Ada\".".into();
+        let version = world.version(3);
+        let published = world.publish(&version, Target::Folder).unwrap();
+        let place = world.path("out/atles-tiny-v0003");
+        assert_eq!(published.name, place.display().to_string());
+        let names = |place: &std::path::Path| {
+            let mut names: Vec<_> = std::fs::read_dir(place)
+                .unwrap()
+                .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+                .collect();
+            names.sort();
+            names
+        };
+        assert_eq!(names(&place), ["Modelfile", "README.md", "adapter.gguf", "model.gguf"]);
+        Base::load(&Gguf::open(&place.join("model.gguf")).unwrap()).unwrap();
+        let modelfile = std::fs::read_to_string(place.join("Modelfile")).unwrap();
+        assert!(
+            modelfile.starts_with("FROM ./model.gguf\nTEMPLATE \"\"\"{{ range .Messages }}"),
+            "{modelfile}"
+        );
+        assert!(modelfile.ends_with("SYSTEM \"\"\"You are \"Ada\".\"\"\"\n"), "{modelfile}");
+        let readme = std::fs::read_to_string(place.join("README.md")).unwrap();
+        assert!(readme.contains("ollama create atles-tiny:v0003 -f Modelfile"), "{readme}");
+
+        std::fs::write(place.join("old"), "").unwrap();
+        world.publish(&version, Target::Folder).unwrap();
+        assert_eq!(names(&place).len(), 4);
+        assert_eq!(names(&world.path("out")), ["atles-tiny-v0003"]);
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = |path: &std::path::Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode(&world.path("out")), 0o700);
+            assert_eq!(mode(&place.join("model.gguf")), 0o600);
+            assert_eq!(mode(&place.join("Modelfile")), 0o600);
+        }
+    }
 }

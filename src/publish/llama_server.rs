@@ -31,7 +31,10 @@ struct Loaded {
 
 impl LlamaServer {
     /// The server that the settings name. Nothing is asked yet.
-    pub(super) fn new(settings: &Publish, env: impl Fn(&str) -> Option<String>) -> Result<Self, PublishError> {
+    pub(super) fn new(
+        settings: &Publish,
+        env: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, PublishError> {
         let target = &settings.llama_server;
         let mut reach = Reach::nearby(settings.timeout.0);
         if let Some(name) = &target.api_key_env {
@@ -42,7 +45,10 @@ impl LlamaServer {
                 )
             })?;
             let mut value = HeaderValue::from_str(&format!("Bearer {}", key.trim())).map_err(|_| {
-                PublishError::refused(format!("{name:?} holds characters that a header cannot"), "look at its value")
+                PublishError::refused(
+                    format!("{name:?} holds characters that a header cannot"),
+                    "look at its value",
+                )
             })?;
             value.set_sensitive(true);
             reach.headers.insert(AUTHORIZATION, value);
@@ -82,11 +88,19 @@ impl LlamaServer {
             return Err(match (trouble, back) {
                 (Trouble::Gone(error), _) => error.into(),
                 (Trouble::Flaw(flaw), Ok(())) => PublishError::Unfit {
-                    message: format!("{} failed its probe: {flaw}; the adapters are as they were before", version.name),
-                    hint: Some("was the server started with the base that the version was trained from?".into()),
+                    message: format!(
+                        "{} failed its probe: {flaw}; the adapters are as they were before",
+                        version.name
+                    ),
+                    hint: Some(
+                        "was the server started with the base that the version was trained from?".into(),
+                    ),
                 },
                 (Trouble::Flaw(flaw), Err(error)) => PublishError::later(
-                    format!("{} failed its probe: {flaw}; the adapters could not be put back: {error}", version.name),
+                    format!(
+                        "{} failed its probe: {flaw}; the adapters could not be put back: {error}",
+                        version.name
+                    ),
                     "restart llama-server with the adapter that it had",
                 ),
             });
@@ -112,7 +126,10 @@ impl LlamaServer {
         let served = props.get("model_path").and_then(Value::as_str).unwrap_or_default();
         if !is_of(served, &version.name, merged) {
             return Err(PublishError::later(
-                format!("{} serves another model, and llama-server has one model from its start", self.server.name()),
+                format!(
+                    "{} serves another model, and llama-server has one model from its start",
+                    self.server.name()
+                ),
                 format!("llama-server -m '{}'", merged.display()),
             ));
         }
@@ -210,7 +227,8 @@ impl Trouble {
 fn is_of(path: &str, version: &str, file: &Path) -> bool {
     let given = Path::new(path);
     let same = given.is_absolute()
-        && std::fs::canonicalize(given).is_ok_and(|given| std::fs::canonicalize(file).is_ok_and(|own| own == given));
+        && std::fs::canonicalize(given)
+            .is_ok_and(|given| std::fs::canonicalize(file).is_ok_and(|own| own == given));
     same || named_version(given).is_some_and(|named| named == version)
 }
 
@@ -227,6 +245,6 @@ fn named_version(path: &Path) -> Option<&str> {
     by_folder.or_else(|| stem.rsplit_once('-').map(|(_, tag)| tag).filter(is_tag))
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "trainer"))]
 #[path = "llama_server_tests.rs"]
 mod tests;

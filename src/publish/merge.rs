@@ -45,7 +45,10 @@ pub(super) fn whole(version: &VersionFiles) -> Result<PathBuf, PublishError> {
 #[cfg(not(feature = "trainer"))]
 pub(super) fn whole(version: &VersionFiles) -> Result<PathBuf, PublishError> {
     version.merged.clone().filter(|path| path.is_file()).ok_or_else(|| {
-        PublishError::refused("this build cannot merge an adapter into its base", "build atles with `--features trainer`")
+        PublishError::refused(
+            "this build cannot merge an adapter into its base",
+            "build atles with `--features trainer`",
+        )
     })
 }
 

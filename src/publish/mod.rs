@@ -22,6 +22,8 @@ mod persona;
 mod probe;
 mod records;
 mod version;
+#[cfg(all(test, feature = "http", feature = "trainer"))]
+mod world;
 
 pub use desk::{Desk, Outcome};
 pub use error::PublishError;

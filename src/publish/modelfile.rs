@@ -143,7 +143,13 @@ mod tests {
     fn what_is_written_is_what_is_read() {
         let system = "You are \"Ada\".\n- likes: \"\"tea\"\" & <b>\n";
         let parameters = Map::new();
-        let file = Modelfile { from: "m", adapter: Some("./a.gguf"), template: None, system, parameters: &parameters };
+        let file = Modelfile {
+            from: "m",
+            adapter: Some("./a.gguf"),
+            template: None,
+            system,
+            parameters: &parameters,
+        };
         let read = read(&file.text());
         assert_eq!(read.len(), 3);
         assert_eq!(read[1], ("ADAPTER".into(), "./a.gguf".into()));

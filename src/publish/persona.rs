@@ -10,9 +10,9 @@ use crate::memory::{MemoryError, profile, prompt};
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Persona {
     /// What follows the first words; empty if nothing is known.
-    block: String,
+    pub(super) block: String,
     /// The first words that pipeline.toml asks for.
-    words: String,
+    pub(super) words: String,
     /// Why there is no profile in it although one was asked for.
     pub(super) note: Option<String>,
 }
@@ -41,7 +41,9 @@ impl Persona {
 
 /// The block of the one user it can be, or why there is none.
 fn block(settings: &Publish, memory_db: &Path) -> Result<Result<String, &'static str>, MemoryError> {
-    let Some(memory) = Memory::open(memory_db)? else { return Ok(Err("no profile: nothing was learned yet")) };
+    let Some(memory) = Memory::open(memory_db)? else {
+        return Ok(Err("no profile: nothing was learned yet"));
+    };
     let conn = memory.connection();
     let user = match &settings.user {
         Some(user) => Some(user.clone()).filter(|user| !user.is_empty()),

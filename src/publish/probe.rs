@@ -30,7 +30,9 @@ mod tests {
         for good in ["Hello!", "Hi", "4", "!!!", "Grüß Gott, 世界"] {
             assert_eq!(flaw(good), None, "{good}");
         }
-        for bad in ["", "  \n", "@@@@@@@@@@@@", "GGGGGGGG", "\u{FFFD}a\u{FFFD}\u{FFFD}\u{FFFD}b\u{FFFD}\u{FFFD}"] {
+        for bad in
+            ["", "  \n", "@@@@@@@@@@@@", "GGGGGGGG", "\u{FFFD}a\u{FFFD}\u{FFFD}\u{FFFD}b\u{FFFD}\u{FFFD}"]
+        {
             assert!(flaw(bad).is_some(), "{bad}");
         }
     }

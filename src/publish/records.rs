@@ -136,7 +136,8 @@ impl Records {
 
 /// The pause after so many tries: doubled each time, up to the longest.
 fn pause(attempts: u32, (first, longest): (Duration, Duration)) -> Duration {
-    let factor = 1_u32.checked_shl(attempts.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
+    let factor =
+        1_u32.checked_shl(attempts.saturating_sub(1)).filter(|factor| *factor > 0).unwrap_or(u32::MAX);
     first.saturating_mul(factor).min(longest)
 }
 

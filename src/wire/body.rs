@@ -52,7 +52,11 @@ impl FileBody {
 }
 
 /// Reads exactly `left` bytes; `false` if nobody takes them any more.
-fn read(file: &mut File, mut left: u64, send: &mut impl FnMut(io::Result<Bytes>) -> bool) -> io::Result<bool> {
+fn read(
+    file: &mut File,
+    mut left: u64,
+    send: &mut impl FnMut(io::Result<Bytes>) -> bool,
+) -> io::Result<bool> {
     while left > 0 {
         let mut piece = vec![0; PIECE.min(usize::try_from(left).unwrap_or(PIECE))];
         file.read_exact(&mut piece)?;

@@ -49,7 +49,8 @@ pub(crate) struct Server {
 impl Server {
     /// A server at an address such as `http://127.0.0.1:11434` or `https://api.example.org/v1`.
     pub(crate) fn at(address: &str, reach: Reach) -> Result<Self, WireError> {
-        let url = Url::parse(address).map_err(|error| WireError::Setup(format!("this is no URL: {error}")))?;
+        let url =
+            Url::parse(address).map_err(|error| WireError::Setup(format!("this is no URL: {error}")))?;
         if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
             return Err(WireError::Setup("a server's address begins with http:// or https://".into()));
         }
@@ -102,7 +103,8 @@ impl Server {
 
     /// Sends a file.
     pub(crate) async fn post_file(&self, path: &str, kind: &str, body: FileBody) -> Result<Value, WireError> {
-        let kind = HeaderValue::from_str(kind).map_err(|_| WireError::Setup("a content type of ours".into()))?;
+        let kind =
+            HeaderValue::from_str(kind).map_err(|_| WireError::Setup("a content type of ours".into()))?;
         let request = self
             .client
             .post(self.url(path)?)
@@ -142,7 +144,8 @@ impl Server {
         if line.iter().all(u8::is_ascii_whitespace) {
             return Ok(());
         }
-        let value: Value = serde_json::from_slice(line).map_err(|_| self.odd("a line of the answer is no JSON"))?;
+        let value: Value =
+            serde_json::from_slice(line).map_err(|_| self.odd("a line of the answer is no JSON"))?;
         match said_error(&value) {
             Some(message) => Err(self.odd(&message)),
             None => {
@@ -189,7 +192,8 @@ impl Server {
         // The status counts even where its body breaks off.
         let text = self.read(response).await.unwrap_or_default();
         let value: Option<Value> = serde_json::from_slice(&text).ok();
-        let said = value.and_then(|value| said_error(&value).or_else(|| value.get("detail")?.as_str().map(words)));
+        let said =
+            value.and_then(|value| said_error(&value).or_else(|| value.get("detail")?.as_str().map(words)));
         let message = said.unwrap_or_else(|| words(&String::from_utf8_lossy(&text)));
         let message = if message.is_empty() { "no reason given".to_owned() } else { message };
         Err(WireError::Status { server: self.name.clone(), status: status.as_u16(), message, retry_after })

@@ -45,7 +45,10 @@ impl Api {
         let answer = self.0.get("/api/version").await?;
         let version = answer.get("version").and_then(Value::as_str).map(str::to_owned);
         version.ok_or_else(|| {
-            PublishError::refused(format!("{} does not speak as Ollama does", self.0.name()), "check `url` in [publish.ollama]")
+            PublishError::refused(
+                format!("{} does not speak as Ollama does", self.0.name()),
+                "check `url` in [publish.ollama]",
+            )
         })
     }
 
@@ -64,7 +67,10 @@ impl Api {
             template: text("template").filter(|template| !template.contains("{%")),
             system: text("system"),
             license: text("license"),
-            messages: answer.get("messages").filter(|list| list.as_array().is_some_and(|l| !l.is_empty())).cloned(),
+            messages: answer
+                .get("messages")
+                .filter(|list| list.as_array().is_some_and(|l| !l.is_empty()))
+                .cloned(),
             parameters: parameters(&text("parameters").unwrap_or_default()),
             modelfile: text("modelfile").unwrap_or_default(),
         }))
@@ -76,7 +82,10 @@ impl Api {
         let models = answer.get("models").and_then(Value::as_array).into_iter().flatten();
         let pair = |model: &Value| {
             let name = model.get("name").or(model.get("model"))?.as_str()?;
-            Some((name.to_owned(), model.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned()))
+            Some((
+                name.to_owned(),
+                model.get("digest").and_then(Value::as_str).unwrap_or_default().to_owned(),
+            ))
         };
         Ok(models.filter_map(pair).collect())
     }

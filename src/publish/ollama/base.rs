@@ -60,7 +60,13 @@ impl BaseFacts {
     }
 
     /// The request of `/api/create` without its files. What the user asked for wins over what the base has.
-    pub(super) fn request(&self, model: &str, system: &str, wanted: &Map<String, Value>, inherits: bool) -> Value {
+    pub(super) fn request(
+        &self,
+        model: &str,
+        system: &str,
+        wanted: &Map<String, Value>,
+        inherits: bool,
+    ) -> Value {
         let mut request = Map::new();
         request.insert("model".into(), model.into());
         let mut parameters = Map::new();
@@ -108,7 +114,8 @@ impl BaseFacts {
 /// A one-word instruction of a Modelfile.
 fn instruction<'m>(modelfile: &'m str, name: &str) -> Option<&'m str> {
     let is_word = |value: &&str| {
-        !value.is_empty() && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        !value.is_empty()
+            && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
     modelfile
         .lines()

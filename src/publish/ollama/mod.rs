@@ -4,7 +4,7 @@ mod api;
 mod base;
 mod host;
 mod publish;
-#[cfg(test)]
+#[cfg(all(test, feature = "trainer"))]
 mod tests;
 
 pub(super) use host::address;

@@ -32,7 +32,8 @@ impl Ollama {
     pub(in crate::publish) fn new(settings: &Publish, address: &str) -> Result<Self, PublishError> {
         let server = Server::at(address, Reach::nearby(settings.timeout.0))?;
         let target = &settings.ollama;
-        let parameters = target.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
+        let parameters =
+            target.parameters.iter().map(|(name, value)| (name.clone(), value.clone())).collect();
         Ok(Ollama { api: Api(server), parameters, keep: target.keep as usize })
     }
 
@@ -42,7 +43,10 @@ impl Ollama {
         let version = Version::parse(&text);
         if version.is_some_and(|version| version < FIRST_WITH_FILES) {
             return Err(PublishError::refused(
-                format!("Ollama {} is too old: models are made of files since 0.5.5", crate::memory::prompt::one_line(&text)),
+                format!(
+                    "Ollama {} is too old: models are made of files since 0.5.5",
+                    crate::memory::prompt::one_line(&text)
+                ),
                 "update Ollama",
             ));
         }
@@ -93,7 +97,9 @@ impl Ollama {
         let request = self.request(version, base, name, system, form).await.map_err(Failed::Otherwise)?;
         if let Err(error) = self.api.create(&request).await {
             return Err(match form {
-                Form::Adapter if is_about_adapters(error.words()) => Failed::NoAdapters(error.words().to_owned()),
+                Form::Adapter if is_about_adapters(error.words()) => {
+                    Failed::NoAdapters(error.words().to_owned())
+                }
                 _ => Failed::Otherwise(error.into()),
             });
         }
@@ -104,7 +110,9 @@ impl Ollama {
                 Failed::NoAdapters(error.words().to_owned())
             }
             // The server went away; the name may stay, it is made anew the next time.
-            Err(error) if matches!(error, WireError::Unreachable { .. }) => return Err(Failed::Otherwise(error.into())),
+            Err(error) if matches!(error, WireError::Unreachable { .. }) => {
+                return Err(Failed::Otherwise(error.into()));
+            }
             Err(error) => Failed::Flaw(name.to_owned(), error.words().to_owned()),
         };
         // If it cannot be deleted it stays under its own name, which nobody uses.
@@ -156,7 +164,9 @@ impl Ollama {
         if let Some(rendered) = self.api.rendered(name).await
             && base.chat.agrees(system, QUESTION, &rendered) == Some(false)
         {
-            notes.push("Ollama writes chats differently from how the model was trained: answers may be worse".into());
+            notes.push(
+                "Ollama writes chats differently from how the model was trained: answers may be worse".into(),
+            );
         }
         #[cfg(not(feature = "trainer"))]
         let _ = (name, system, QUESTION);
@@ -183,14 +193,20 @@ impl Ollama {
             }
         };
         let (undone, now) = match &former {
-            Some(former) => (self.api.copy(former, &alias).await, format!("{alias} is again what {former} is")),
+            Some(former) => {
+                (self.api.copy(former, &alias).await, format!("{alias} is again what {former} is"))
+            }
             None => (self.api.delete(&alias).await, format!("there is no {alias}, as before")),
         };
         match undone {
-            Ok(()) => Err(PublishError::Unfit {
-                message: format!("{alias} failed its probe: {trouble}; {now}"),
-                hint: Some("the chat app goes on with what it had; Ollama's log says more".into()),
-            }),
+            Ok(()) => {
+                // If it cannot be deleted it stays under its own name, which nobody uses.
+                let _ = self.api.delete(name).await;
+                Err(PublishError::Unfit {
+                    message: format!("{alias} failed its probe: {trouble}; {now}"),
+                    hint: Some("the chat app goes on with what it had; Ollama's log says more".into()),
+                })
+            }
             Err(error) => Err(PublishError::later(
                 format!("{alias} failed its probe: {trouble}; it could not be put back: {error}"),
                 match former {
@@ -264,8 +280,13 @@ impl Failed {
         match self {
             Failed::NoAdapters(why) => PublishError::refused(why, "update Ollama"),
             Failed::Flaw(name, why) => PublishError::Unfit {
-                message: format!("{name} failed its probe: {why}; it was deleted, and what was in use stays in use"),
-                hint: Some("Ollama's log says more; `atles models publish --to folder` makes files to try by hand".into()),
+                message: format!(
+                    "{name} failed its probe: {why}; it was deleted, and what was in use stays in use"
+                ),
+                hint: Some(
+                    "Ollama's log says more; `atles models publish --to folder` makes files to try by hand"
+                        .into(),
+                ),
             },
             Failed::Otherwise(error) => error,
         }
