@@ -1,7 +1,5 @@
 //! Stand-ins for the servers that ATLES talks to, built from what those servers' sources and manuals say.
 
-#![allow(dead_code, reason = "each test program uses the part it needs")]
-
 pub(crate) mod http;
 pub(crate) mod llama_server;
 pub(crate) mod ollama;
