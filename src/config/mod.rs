@@ -9,6 +9,7 @@ pub(crate) mod nearest;
 pub(crate) mod peel;
 mod reference;
 mod settings;
+mod training;
 mod units;
 mod validate;
 
@@ -24,6 +25,7 @@ pub use settings::{
     Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
     StageRetry, VERSION, Watcher, Workers,
 };
+pub use training::{Gate, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};
 
 #[cfg(test)]
