@@ -10,6 +10,7 @@ pub(crate) mod peel;
 mod publish;
 mod reference;
 mod settings;
+mod training;
 mod units;
 mod validate;
 
@@ -27,6 +28,7 @@ pub use settings::{
     Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
     StageRetry, VERSION, Watcher, Workers,
 };
+pub use training::{Gate, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};
 
 #[cfg(test)]

@@ -95,7 +95,7 @@ macro_rules! any_kind {
 }
 any_kind!(
     AnyRedact "redact", AnyTopics "topics", AnyPreferences "preferences", AnyPatterns "patterns", AnyFacts "facts",
-    AnyMemory "memory", AnyTrainingData "training_data", AnySessionLog "session_log"
+    AnyMemory "memory", AnyTrainingData "training_data", AnyFineTune "fine_tune", AnySessionLog "session_log"
 );
 
 /// A chain without anything to say about it.

@@ -5,6 +5,7 @@ pub mod decode;
 pub mod exec;
 pub mod facts;
 pub mod filter;
+pub mod fine_tune;
 pub mod http;
 pub mod kinds;
 pub mod memory;
