@@ -2,6 +2,8 @@
 
 #[cfg(feature = "trainer")]
 pub mod artefact;
+#[cfg(feature = "trainer")]
+pub mod base;
 pub mod examples;
 #[cfg(feature = "trainer")]
 pub mod gguf;
