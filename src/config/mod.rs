@@ -3,6 +3,7 @@
 mod chain;
 mod diagnostics;
 mod discover;
+mod elsewhere;
 mod glob;
 mod load;
 pub(crate) mod nearest;
@@ -16,6 +17,7 @@ mod validate;
 
 pub use diagnostics::{Diagnostic, Diagnostics, Located, Severity};
 pub use discover::{NotFound, VARIABLE, find_config};
+pub use elsewhere::{CommandTrainer, OpenaiTrainer, Provider};
 pub use glob::Glob;
 pub use load::{
     Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,

@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Span;
 use super::validate::{Fault, fault};
+use super::{CommandTrainer, OpenaiTrainer, Span};
 
 /// Fine-tuning a model on what the stage `fine_tune` collected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -44,6 +44,10 @@ pub struct Training {
     pub max_sessions: usize,
     /// What a new version must prove before it takes the place of the current one.
     pub gate: Gate,
+    /// The program that trains where `trainer = "command"`.
+    pub command: CommandTrainer,
+    /// The server that trains where `trainer = "openai"`.
+    pub openai: OpenaiTrainer,
 }
 
 impl Default for Training {
@@ -65,6 +69,8 @@ impl Default for Training {
             min_answers: 16,
             max_sessions: 1000,
             gate: Gate::default(),
+            command: CommandTrainer::default(),
+            openai: OpenaiTrainer::default(),
         }
     }
 }
@@ -238,5 +244,11 @@ pub(super) fn training_faults(training: &Training) -> Vec<Fault> {
         "`confidence` is from 0.5 to 0.999",
         "the default is 0.95",
     );
+    let elsewhere = training.command.problems(training.trainer == TrainerKind::Command);
+    let elsewhere =
+        elsewhere.into_iter().chain(training.openai.problems(training.trainer == TrainerKind::Openai));
+    for (key, message, hint) in elsewhere {
+        check(false, &key, &message, &hint);
+    }
     all
 }
