@@ -4,6 +4,8 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+#[cfg(feature = "trainer")]
+use super::train;
 use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
@@ -37,6 +39,9 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Fine-tune the model on what was collected, or tell what waits for that.
+    #[cfg(feature = "trainer")]
+    Train(train::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -66,6 +71,8 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Train(args) => train::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
