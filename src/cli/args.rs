@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-#[cfg(feature = "trainer")]
-use super::models;
 use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+#[cfg(feature = "trainer")]
+use super::{models, train};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -42,6 +42,9 @@ enum Verb {
     /// The base models, and the versions trained from them.
     #[cfg(feature = "trainer")]
     Models(models::Args),
+    /// Fine-tune the model on what was collected, or tell what waits for that.
+    #[cfg(feature = "trainer")]
+    Train(train::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -73,6 +76,8 @@ pub fn main() -> ExitCode {
         Verb::Profile(args) => profile::run(config, &args),
         #[cfg(feature = "trainer")]
         Verb::Models(args) => models::run(&args),
+        #[cfg(feature = "trainer")]
+        Verb::Train(args) => train::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.

@@ -17,6 +17,8 @@ mod run;
 mod say;
 mod status;
 mod submit;
+#[cfg(feature = "trainer")]
+mod train;
 
 pub use args::{Cli, main};
 pub use exit::Exit;

@@ -30,7 +30,7 @@ pub use settings::{
     Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
     StageRetry, VERSION, Watcher, Workers,
 };
-pub use training::{Gate, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
+pub use training::{Gate, HeldOutBy, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};
 
 #[cfg(test)]

@@ -119,12 +119,17 @@ impl Default for LlamaServerTarget {
 }
 
 /// A folder for publishing by hand.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FolderTarget {
-    /// Where the folder of each version is made; absent: `publish/` in the home. A relative path is read from the
-    /// folder that holds pipeline.toml.
-    pub path: Option<PathBuf>,
+    /// Where the folder of each version is made; a relative path is read from the home.
+    pub path: PathBuf,
+}
+
+impl Default for FolderTarget {
+    fn default() -> Self {
+        FolderTarget { path: "publish".into() }
+    }
 }
 
 impl Publish {
@@ -133,7 +138,7 @@ impl Publish {
         let mut all = Vec::new();
         if let Some(name) = self.name.as_deref().filter(|name| !is_model_name(name)) {
             all.push((
-                "publish.name",
+                "training.publish.name",
                 format!("{name:?} is no name of a model"),
                 "1 to 60 of a-z, 0-9, `_`, `-` and `.`, beginning with a letter or a digit; the tag is added",
             ));
@@ -141,21 +146,25 @@ impl Publish {
         if self.backoff > self.max_backoff {
             let message =
                 format!("`backoff` ({}) is longer than `max_backoff` ({})", self.backoff, self.max_backoff);
-            all.push(("publish.backoff", message, "lower `backoff` or raise `max_backoff`"));
+            all.push(("training.publish.backoff", message, "lower `backoff` or raise `max_backoff`"));
         }
         if self.backoff.0.is_zero() {
             all.push((
-                "publish.backoff",
+                "training.publish.backoff",
                 "a server would be asked without a pause".into(),
                 "the default is \"1m\"",
             ));
         }
         if self.timeout.0.is_zero() {
-            all.push(("publish.timeout", "no server could answer in time".into(), "the default is \"10m\""));
+            all.push((
+                "training.publish.timeout",
+                "no server could answer in time".into(),
+                "the default is \"10m\"",
+            ));
         }
         let urls = [
-            ("publish.ollama.url", self.ollama.url.as_deref()),
-            ("publish.llama_server.url", Some(self.llama_server.url.as_str())),
+            ("training.publish.ollama.url", self.ollama.url.as_deref()),
+            ("training.publish.llama_server.url", Some(self.llama_server.url.as_str())),
         ];
         for (key, url) in urls {
             if url.is_some_and(|url| !url.starts_with("http://") && !url.starts_with("https://")) {
@@ -175,7 +184,7 @@ impl Publish {
             };
             if !is_name || !is_value {
                 all.push((
-                    "publish.ollama.parameters",
+                    "training.publish.ollama.parameters",
                     format!(
                         "{name:?} is no parameter with a number, a text, `true`, `false` or a list of texts"
                     ),
@@ -190,7 +199,7 @@ impl Publish {
             .is_some_and(|name| name.is_empty() || name.contains(['=', '\0']))
         {
             all.push((
-                "publish.llama_server.api_key_env",
+                "training.publish.llama_server.api_key_env",
                 "this is no name of an environment variable".into(),
                 "name the variable that holds the key, not the key",
             ));

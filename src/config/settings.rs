@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Glob, Publish, Span, Training};
+use super::{ByteSize, Glob, Span, Training};
 
 /// The version of pipeline.toml that this build reads.
 pub const VERSION: i64 = 1;
@@ -30,8 +30,6 @@ pub struct Settings {
     pub disk: Disk,
     /// Fine-tuning a model on what the stage `fine_tune` collected.
     pub training: Training,
-    /// Where a trained version goes once the gate let it through.
-    pub publish: Publish,
 }
 
 /// Where memory, training data, logs and state live.

@@ -295,13 +295,15 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
         "OllamaTarget",
         "LlamaServerTarget",
         "FolderTarget",
+        "CommandTrainer",
+        "OpenaiTrainer",
     ] {
         for (key, _) in schema["$defs"][definition]["properties"].as_object().unwrap() {
             let written = [
                 format!("\n{key} = "),
                 format!("\n# {key} = "),
                 format!("\n[logs.{key}]"),
-                format!("\n[publish.{key}]"),
+                format!("\n[training.publish.{key}]"),
             ];
             assert!(written.iter().any(|line| text.contains(line)), "{definition}.{key}");
         }

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::validate::{Fault, fault};
-use super::{CommandTrainer, OpenaiTrainer, Span};
+use super::{CommandTrainer, OpenaiTrainer, Publish, Span};
 
 /// Fine-tuning a model on what the stage `fine_tune` collected.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,8 +36,10 @@ pub struct Training {
     pub memory: MemoryMode,
     /// Seed of all that is drawn by lot. The same sessions, settings and seed give the same adapter.
     pub seed: u64,
-    /// Share of the sessions that is held out to measure with, 0.05 to 0.5. Which ones depends on the session alone.
+    /// Share of the sessions that is held out to measure with, 0.05 to 0.5.
     pub held_out: f64,
+    /// Which sessions are held out.
+    pub held_out_by: HeldOutBy,
     /// Fewer answers than this to learn from, and no run starts.
     pub min_answers: usize,
     /// Sessions in a run at most: those that are new, and of the earlier ones a draw.
@@ -48,6 +50,8 @@ pub struct Training {
     pub command: CommandTrainer,
     /// The server that trains where `trainer = "openai"`.
     pub openai: OpenaiTrainer,
+    /// Where a version goes once the gate let it through.
+    pub publish: Publish,
 }
 
 impl Default for Training {
@@ -66,11 +70,13 @@ impl Default for Training {
             memory: MemoryMode::default(),
             seed: 0,
             held_out: 0.15,
+            held_out_by: HeldOutBy::default(),
             min_answers: 16,
             max_sessions: 1000,
             gate: Gate::default(),
             command: CommandTrainer::default(),
             openai: OpenaiTrainer::default(),
+            publish: Publish::default(),
         }
     }
 }
@@ -97,6 +103,17 @@ pub enum MemoryMode {
     Normal,
     /// About a third of the memory, and 40 % slower.
     Low,
+}
+
+/// Which sessions are held out.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum HeldOutBy {
+    /// As by lot, by the session's identity: one that is held out stays held out.
+    #[default]
+    Lot,
+    /// The last ones: it asks whether what was learned helps with what comes next. They are learned by later runs.
+    Time,
 }
 
 /// When a run starts. The conditions stand side by side: the first that holds starts one.
@@ -250,5 +267,8 @@ pub(super) fn training_faults(training: &Training) -> Vec<Fault> {
     for (key, message, hint) in elsewhere {
         check(false, &key, &message, &hint);
     }
+    all.extend(
+        training.publish.problems().into_iter().map(|(key, message, hint)| fault(&[key], message, hint)),
+    );
     all
 }

@@ -80,9 +80,6 @@ pub(super) fn faults(settings: &Settings) -> Vec<Fault> {
     }
     all.extend(retry_faults(retry, "retry"));
     all.extend(training_faults(&settings.training));
-    all.extend(
-        settings.publish.problems().into_iter().map(|(key, message, hint)| fault(&[key], message, hint)),
-    );
     all.extend(path_faults(settings));
     all
 }

@@ -261,9 +261,7 @@ impl Desk {
     /// Deletes segments once the files made from them are on stable storage.
     fn discard(&self, segments: std::ops::Range<u64>) {
         let safe = platform::sync_filesystem(&self.home.root).and_then(|synced| {
-            let each = || {
-                [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(|dir| sync_each(dir))
-            };
+            let each = || [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each);
             if synced { Ok(()) } else { each() }
         });
         if let Err(error) = safe {

@@ -3,6 +3,7 @@
 mod clock;
 mod files;
 mod folders;
+mod process;
 
 pub use clock::Clock;
 pub use files::{
@@ -11,3 +12,4 @@ pub use files::{
     replace, same_filesystem, sync_dir, sync_filesystem,
 };
 pub use folders::{user_cache, user_home};
+pub use process::{be_nice, peak_memory};

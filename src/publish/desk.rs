@@ -1,6 +1,6 @@
 //! One call for whoever has a version: every target in turn, what is done already left alone, what failed remembered.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tracing::{info, warn};
@@ -32,17 +32,13 @@ pub struct Outcome {
 }
 
 impl Desk {
-    /// The desk of a home. `config_dir` is the folder that holds pipeline.toml.
-    pub fn new(settings: &Publish, home: &Home, config_dir: &Path) -> Self {
-        let folder = match &settings.folder.path {
-            Some(path) => config_dir.join(path),
-            None => home.root.join("publish"),
-        };
+    /// The desk of a home.
+    pub fn new(settings: &Publish, home: &Home) -> Self {
         Desk {
             settings: settings.clone(),
             models: home.models(),
             memory_db: home.memory_db(),
-            folder,
+            folder: home.root.join(&settings.folder.path),
             clock: Clock::default(),
         }
     }

@@ -121,12 +121,12 @@ mod tests {
     #[test]
     fn a_folder_holds_all_that_publishing_by_hand_needs_and_is_replaced_as_a_whole() {
         let mut world = World::new();
-        world.settings.folder = FolderTarget { path: Some("out".into()) };
+        world.settings.folder = FolderTarget { path: "../out".into() };
         world.settings.system = "You are \"Ada\".".into();
         let version = world.version(3);
         let published = world.publish(&version, Target::Folder).unwrap();
         let place = world.path("out/atles-tiny-v0003");
-        assert_eq!(published.name, place.display().to_string());
+        assert!(published.name.ends_with("/out/atles-tiny-v0003"), "{published:?}");
         let names = |place: &std::path::Path| {
             let mut names: Vec<_> = std::fs::read_dir(place)
                 .unwrap()

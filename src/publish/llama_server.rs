@@ -153,7 +153,7 @@ impl LlamaServer {
             Err(error) if error.status() == Some(404) => {
                 return Err(PublishError::refused(
                     format!("{} has no /lora-adapters", self.server.name()),
-                    "check `url` in [publish.llama_server]: is a llama-server (since August 2024) there?",
+                    "check `url` in [training.publish.llama_server]: is a llama-server (since August 2024) there?",
                 ));
             }
             other => other?,
@@ -169,7 +169,7 @@ impl LlamaServer {
         list.ok_or_else(|| {
             PublishError::refused(
                 format!("{} does not list its adapters as llama-server does", self.server.name()),
-                "check `url` in [publish.llama_server]",
+                "check `url` in [training.publish.llama_server]",
             )
         })
     }

@@ -50,11 +50,15 @@ fn block(settings: &Publish, memory_db: &Path) -> Result<Result<String, &'static
         None => match profile::users(conn)?.as_slice() {
             [] => return Ok(Err("no profile: nothing was learned yet")),
             [one] => one.user_id.clone(),
-            _ => return Ok(Err("no profile: there are several users; name one as `user` in [publish]")),
+            _ => {
+                return Ok(Err(
+                    "no profile: there are several users; name one as `user` in [training.publish]",
+                ));
+            }
         },
     };
     Ok(match profile::profile(conn, user.as_deref())? {
         Some(found) => Ok(prompt::block(Some(&found), &[], settings.profile_tokens)),
-        None => Err("no profile: nothing is known of the user that [publish] names"),
+        None => Err("no profile: nothing is known of the user that [training.publish] names"),
     })
 }

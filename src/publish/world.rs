@@ -38,7 +38,7 @@ impl World {
     }
 
     pub(super) fn desk(&self) -> Desk {
-        Desk::new(&self.settings, &self.home(), self.folder.path())
+        Desk::new(&self.settings, &self.home())
     }
 
     /// A version with an adapter of its own.

@@ -14,6 +14,8 @@ pub mod gguf;
 pub mod model;
 pub mod publisher;
 pub mod quality;
+#[cfg(feature = "trainer")]
+pub mod runs;
 mod seen;
 pub mod set;
 mod signature;

@@ -47,7 +47,7 @@ impl Api {
         version.ok_or_else(|| {
             PublishError::refused(
                 format!("{} does not speak as Ollama does", self.0.name()),
-                "check `url` in [publish.ollama]",
+                "check `url` in [training.publish.ollama]",
             )
         })
     }

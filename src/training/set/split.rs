@@ -1,3 +1,4 @@
+use crate::config::HeldOutBy;
 use crate::training::{SeenExamples, signature};
 
 use super::SetLine;
@@ -16,13 +17,19 @@ pub struct Split {
     pub near_duplicates: usize,
 }
 
-/// Cuts a set in two. A session is held out if its identity, read as a fraction, lies below `share`; where that
-/// gives too few, the next ones in that order join them. No answer that is learned is nearly the same as one that is
-/// held out.
-pub fn split(mut lines: Vec<SetLine>, share: f64) -> Split {
+/// Cuts a set in two. By lot a session is held out if its identity, read as a fraction, lies below `share`; by time
+/// it is the last ones. Where that gives too few, the next ones in that order join them. No answer that is learned is
+/// nearly the same as one that is held out.
+pub fn split(mut lines: Vec<SetLine>, share: f64, by: HeldOutBy) -> Split {
     lines.retain(|line| line.who().is_some());
+    let count = lines.len() as f64;
+    let place = |at: usize, line: &SetLine| match by {
+        HeldOutBy::Lot => fraction(line),
+        // A little more than half of a step is rounded up.
+        HeldOutBy::Time => (count - at as f64 - 0.5) / count,
+    };
     let mut order: Vec<(f64, usize)> =
-        lines.iter().enumerate().map(|(at, line)| (fraction(line), at)).collect();
+        lines.iter().enumerate().map(|(at, line)| (place(at, line), at)).collect();
     order.sort_by(|a, b| a.0.total_cmp(&b.0));
     let below = order.iter().take_while(|(fraction, _)| *fraction < share).count();
     let count = below.max(LEAST_HELD_OUT.min(lines.len() / 2));
@@ -104,26 +111,28 @@ mod tests {
     #[test]
     fn a_session_stays_on_its_side_as_the_set_grows() {
         let keys = |lines: &[SetLine]| lines.iter().map(|line| line.key.clone()).collect::<Vec<_>>();
-        let small = split(numbered(100), 0.2);
-        let large = split(numbered(400), 0.2);
+        let small = split(numbered(100), 0.2, HeldOutBy::Lot);
+        let large = split(numbered(400), 0.2, HeldOutBy::Lot);
         assert!((50..110).contains(&large.held_out.len()), "{}", large.held_out.len());
         assert!(keys(&small.held_out).iter().all(|key| keys(&large.held_out).contains(key)));
         assert_eq!(small.held_out.len() + small.train.len(), 100);
         // Never none, as long as there is a choice.
-        assert_eq!(split(numbered(5), 0.05).held_out.len(), 2);
-        assert_eq!(split(numbered(1), 0.5).train.len(), 1);
+        assert_eq!(split(numbered(5), 0.05, HeldOutBy::Lot).held_out.len(), 2);
+        assert_eq!(split(numbered(1), 0.5, HeldOutBy::Lot).train.len(), 1);
+        let by_time = split(numbered(20), 0.25, HeldOutBy::Time).held_out;
+        assert_eq!(by_time.iter().map(|line| line.at).collect::<Vec<_>>(), [15, 16, 17, 18, 19]);
     }
 
     #[test]
     fn nothing_that_is_learned_is_nearly_the_same_as_something_held_out() {
         let mut lines = numbered(40);
-        let held_out = split(lines.clone(), 0.2).held_out;
+        let held_out = split(lines.clone(), 0.2, HeldOutBy::Lot).held_out;
         let (_, question, answer) = held_out[0].learned().next().unwrap();
         let twin = (5000..)
             .map(|n| line(n, &question.to_uppercase(), &format!("{answer}!")))
             .find(|twin| fraction(twin) > 0.5);
         lines.push(twin.unwrap());
-        let split = split(lines, 0.2);
+        let split = split(lines, 0.2, HeldOutBy::Lot);
         assert_eq!(split.near_duplicates, 1);
         assert_eq!(split.train.len() + split.held_out.len(), 40);
     }
