@@ -5,7 +5,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 #[cfg(feature = "trainer")]
-use super::train;
+use super::{models, train};
 use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
@@ -42,6 +42,9 @@ enum Verb {
     /// Fine-tune the model on what was collected, or tell what waits for that.
     #[cfg(feature = "trainer")]
     Train(train::Args),
+    /// The base models, and the versions trained from them.
+    #[cfg(feature = "trainer")]
+    Models(models::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -71,6 +74,8 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Models(args) => models::run(config, &args),
         #[cfg(feature = "trainer")]
         Verb::Train(args) => train::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),

@@ -7,6 +7,8 @@ mod eval;
 mod exit;
 mod failed;
 mod init;
+#[cfg(feature = "trainer")]
+mod models;
 mod open;
 mod profile;
 mod recall;

@@ -5,6 +5,8 @@ pub mod anchor;
 #[cfg(feature = "trainer")]
 pub mod artefact;
 pub mod backend;
+#[cfg(feature = "trainer")]
+pub mod base;
 pub mod examples;
 #[cfg(feature = "trainer")]
 pub mod gguf;
