@@ -39,12 +39,12 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
-    /// The base models, and the versions trained from them.
-    #[cfg(feature = "trainer")]
-    Models(models::Args),
     /// Fine-tune the model on what was collected, or tell what waits for that.
     #[cfg(feature = "trainer")]
     Train(train::Args),
+    /// The base models, and the versions trained from them.
+    #[cfg(feature = "trainer")]
+    Models(models::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -75,7 +75,7 @@ pub fn main() -> ExitCode {
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
         #[cfg(feature = "trainer")]
-        Verb::Models(args) => models::run(&args),
+        Verb::Models(args) => models::run(config, &args),
         #[cfg(feature = "trainer")]
         Verb::Train(args) => train::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),

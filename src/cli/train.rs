@@ -65,16 +65,11 @@ pub(super) fn train(home: &Home, loaded: &Loaded) -> Result<Finished, RunFailure
     let settings = &loaded.config.settings.training;
     let stop = Arc::new(AtomicBool::new(false));
     let _signals = stop_on_signal(&stop);
-    let mut backend = backend(settings)?;
-    let mut publishers = publishers(settings);
-    let mut run = Run {
-        home,
-        config_dir: loaded.path.parent().unwrap_or(Path::new("/")),
-        settings,
-        backend: &mut *backend,
-        publishers: &mut publishers,
-        stop: &stop,
-    };
+    let config_dir = loaded.path.parent().unwrap_or(Path::new("/"));
+    let mut backend = backend(settings, config_dir)?;
+    let mut publishers = publishers(settings, home);
+    let mut run =
+        Run { home, config_dir, settings, backend: &mut *backend, publishers: &mut publishers, stop: &stop };
     let bar = Bar::new();
     let result = execute(&mut run, &mut |phase| bar.show(phase));
     bar.0.finish_and_clear();
@@ -82,7 +77,7 @@ pub(super) fn train(home: &Home, loaded: &Loaded) -> Result<Finished, RunFailure
 }
 
 /// A runtime that does nothing but wait for Ctrl-C.
-fn stop_on_signal(stop: &Arc<AtomicBool>) -> Option<tokio::runtime::Runtime> {
+pub(super) fn stop_on_signal(stop: &Arc<AtomicBool>) -> Option<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().ok()?;
     let stop = stop.clone();
     runtime.spawn(async move {

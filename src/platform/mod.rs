@@ -4,6 +4,7 @@ mod clock;
 mod files;
 mod folders;
 mod process;
+pub(crate) mod program;
 
 pub use clock::Clock;
 pub use files::{

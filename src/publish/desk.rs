@@ -6,7 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tracing::{info, warn};
 
 use super::persona::Persona;
-use super::records::{Records, State};
+use super::records::Records;
+#[cfg(feature = "http")]
+use super::records::State;
 use super::{PublishError, Published, VersionFiles};
 use crate::config::{Publish, Target};
 use crate::platform::Clock;
@@ -48,28 +50,28 @@ impl Desk {
         Records::read(&self.models)
     }
 
-    /// Publishes a version to the targets that pipeline.toml names and that do not have it yet. A target whose next
+    /// Publishes a version to the targets that pipeline.toml names and that are not at it already. A target whose next
     /// try is not due yet, or that refused it, is told from the records without being asked.
     ///
     /// Blocks; must not be called on a thread of a runtime. Gives up within a second once `stop` is set.
     pub fn publish_where_due(&self, version: &VersionFiles, stop: &AtomicBool) -> Vec<Outcome> {
-        let now = self.clock.now();
-        let records = self.records();
-        let due = |target: &Target| match records.get(&version.name, *target).map(|record| &record.state) {
-            Some(State::Waiting { message, hint, next }) if *next > now => {
-                Some(Err(PublishError::Later { message: message.clone(), hint: hint.clone() }))
-            }
-            Some(State::Published { published }) => Some(Ok(published.clone())),
-            Some(State::Failed { message, hint }) => {
-                Some(Err(PublishError::Refused { message: message.clone(), hint: hint.clone() }))
-            }
-            _ => None,
-        };
-        let each = |target: &Target| match due(target) {
+        let (records, now) = (self.records(), self.clock.now());
+        let each = |target: &Target| match records.standing(&version.name, *target, now) {
             Some(result) => Outcome { target: *target, result },
             None => self.publish_to(version, *target, stop),
         };
         self.settings.to.iter().map(each).collect()
+    }
+
+    /// Whether pipeline.toml names no target.
+    pub(super) fn is_idle(&self) -> bool {
+        self.settings.to.is_empty()
+    }
+
+    /// Whether some target has to be asked for this version now.
+    pub(super) fn has_due(&self, version: &str) -> bool {
+        let (records, now) = (self.records(), self.clock.now());
+        self.settings.to.iter().any(|target| records.standing(version, *target, now).is_none())
     }
 
     /// Publishes a version to one target, whatever was before, and remembers what came of it.

@@ -20,6 +20,7 @@ mod modelfile;
 mod ollama;
 mod persona;
 mod probe;
+mod publisher;
 mod records;
 mod version;
 #[cfg(all(test, feature = "http", feature = "trainer"))]
@@ -27,5 +28,6 @@ mod world;
 
 pub use desk::{Desk, Outcome};
 pub use error::PublishError;
+pub use publisher::publisher;
 pub use records::{Record, Records, State};
 pub use version::{BaseModel, Published, VersionFiles};

@@ -90,6 +90,30 @@ impl Records {
         self.all.iter().rev().find(|record| record.version == version && record.target == target)
     }
 
+    /// What is known of a version at a target without asking it: that it is what was published there last, that it was
+    /// refused, or that the next try is not due yet. `None`: it is to be published.
+    pub(super) fn standing(
+        &self,
+        version: &str,
+        target: Target,
+        now: Timestamp,
+    ) -> Option<Result<Published, PublishError>> {
+        let record = self.get(version, target)?;
+        let is_published =
+            |record: &&Record| record.target == target && matches!(record.state, State::Published { .. });
+        match &record.state {
+            State::Published { published } => {
+                let last = self.all.iter().rfind(is_published)?;
+                (last.version == version).then(|| Ok(published.clone()))
+            }
+            State::Waiting { message, hint, next } => (*next > now)
+                .then(|| Err(PublishError::Later { message: message.clone(), hint: hint.clone() })),
+            State::Failed { message, hint } => {
+                Some(Err(PublishError::Refused { message: message.clone(), hint: hint.clone() }))
+            }
+        }
+    }
+
     /// When the next try of this version is due at some target that still waits.
     pub fn next_due(&self, version: &str) -> Option<Timestamp> {
         let waits = |record: &Record| match &record.state {

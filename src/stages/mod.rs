@@ -11,7 +11,6 @@ pub mod kinds;
 pub mod memory;
 pub mod patterns;
 pub mod preferences;
-mod program;
 pub mod redact;
 pub mod session_log;
 pub mod topics;

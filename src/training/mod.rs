@@ -7,6 +7,8 @@ pub mod artefact;
 pub mod backend;
 #[cfg(feature = "trainer")]
 pub mod base;
+#[cfg(feature = "trainer")]
+pub mod elsewhere;
 pub mod examples;
 #[cfg(feature = "trainer")]
 pub mod gguf;

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use super::gate::{Finding, Measured, Pair, judge};
 use super::measure::{Texts, Yardstick, open};
 use super::plan::RETRAIN;
-use super::{BaseFile, Plan, RunFailure, report};
+use super::{Plan, RunFailure, report};
 use crate::config::Training;
 use crate::platform;
 use crate::session::{Role, SpokenTurn};
@@ -20,6 +20,7 @@ use crate::spool::Home;
 use crate::training::anchor::Anchor;
 use crate::training::artefact::write_merged;
 use crate::training::backend::{Artefact, Backend, Job, Progress, Trained};
+use crate::training::base::{Base, Cache, resolve};
 use crate::training::model::Loss;
 use crate::training::publisher::{Form, Publication, Publisher};
 use crate::training::set::{SetLine, TrainingSet};
@@ -164,8 +165,14 @@ fn train_and_judge(
     watch(&Phase::Planned(plan));
     let began = Instant::now();
     let desk = Desk::of(run.home);
-    let base = BaseFile::find(&plan.settings.base, run.config_dir)?;
-    let used = base.used()?;
+    // Of the cache folder only a pulled base has need; without one a file will do.
+    let cache = Cache::of_user().unwrap_or_else(|| Cache::at(run.home.models()));
+    let base = resolve(&plan.settings.base, run.config_dir, &cache)?;
+    let used = BaseUsed {
+        name: plan.settings.base.clone(),
+        path: base.path.display().to_string(),
+        sha256: base.sha256()?.to_owned(),
+    };
     let anchor = Anchor::load();
     let chats = |lines: &[SetLine]| lines.iter().map(|line| line.chat.clone()).collect::<Vec<_>>();
     let mut train = chats(plan.train());
@@ -226,7 +233,7 @@ fn texts<'a>(plan: &'a Plan, anchor: &'a [Vec<SpokenTurn>]) -> Texts<'a> {
 fn before(
     run: &Run<'_>,
     plan: &Plan,
-    base: &BaseFile,
+    base: &Base,
     used: &BaseUsed,
     texts: &Texts<'_>,
 ) -> Result<Measured, RunFailure> {
@@ -253,7 +260,7 @@ fn before(
 fn after(
     run: &Run<'_>,
     plan: &Plan,
-    base: &BaseFile,
+    base: &Base,
     texts: &Texts<'_>,
     trained: &Trained,
     form: Form,

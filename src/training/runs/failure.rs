@@ -1,4 +1,5 @@
 use crate::training::backend::BackendError;
+use crate::training::base::BaseError;
 
 /// Why a run left no version. The sessions stay queued, and the current version stays current.
 #[derive(Debug, thiserror::Error)]
@@ -57,5 +58,11 @@ impl From<BackendError> for RunFailure {
             BackendError::Later(message) => RunFailure::Later(message),
             BackendError::Failed { message, hint } => RunFailure::Failed { message, hint },
         }
+    }
+}
+
+impl From<BaseError> for RunFailure {
+    fn from(error: BaseError) -> Self {
+        RunFailure::Failed { message: error.to_string(), hint: error.hint() }
     }
 }

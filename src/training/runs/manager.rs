@@ -178,6 +178,7 @@ impl Worker {
                     self.count(false);
                     if !self.once {
                         self.train_if_due(false);
+                        self.publish_if_due();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -224,6 +225,17 @@ impl Worker {
         self.count(true);
     }
 
+    /// Publishes what could not be published before, and what was promoted by hand.
+    fn publish_if_due(&self) {
+        if !self.stop.load(Ordering::Relaxed) {
+            // What came of it is in the log and in models/publish.json.
+            drop(
+                crate::publish::Desk::new(&self.settings.publish, &self.home)
+                    .catch_up(&self.home, &self.stop),
+            );
+        }
+    }
+
     fn train(&mut self) -> Result<(), RunFailure> {
         let shared = self.shared.clone();
         let mut run_name = String::new();
@@ -241,8 +253,8 @@ impl Worker {
             let (step, steps) = running.as_ref().map_or((0, 0), |running| (running.step, running.steps));
             *running = Some(Running { run: run_name.clone(), step, steps });
         };
-        let mut backend = backend(&self.settings)?;
-        let mut publishers = publishers(&self.settings);
+        let mut backend = backend(&self.settings, &self.config_dir)?;
+        let mut publishers = publishers(&self.settings, &self.home);
         let mut run = Run {
             home: &self.home,
             config_dir: &self.config_dir,

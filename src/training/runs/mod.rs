@@ -1,7 +1,6 @@
 //! A run of training, from the set to a version: what it trains on ([`Plan`]), how it is measured ([`gate`]), what it
 //! leaves ([`Finished`]), and the thread that runs one after the other beside the pipeline ([`Manager`]).
 
-mod base;
 mod embedded;
 mod execute;
 mod failure;
@@ -14,7 +13,6 @@ mod seams;
 mod tally;
 mod trigger;
 
-pub use base::BaseFile;
 pub use embedded::Embedded;
 pub use execute::{Finished, Phase, Run, execute};
 pub use failure::RunFailure;
