@@ -111,7 +111,7 @@ fn readme(version: &VersionFiles, model: &str, folder: &str) -> String {
     text
 }
 
-#[cfg(all(test, feature = "http", feature = "trainer"))]
+#[cfg(all(test, feature = "trainer"))]
 mod tests {
     use crate::config::{FolderTarget, Target};
     use crate::publish::world::World;

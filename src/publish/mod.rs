@@ -23,8 +23,8 @@ mod probe;
 mod publisher;
 mod records;
 mod version;
-#[cfg(all(test, feature = "http", feature = "trainer"))]
-mod world;
+#[cfg(all(test, feature = "trainer"))]
+pub(crate) mod world;
 
 pub use desk::{Desk, Outcome};
 pub use error::PublishError;

@@ -64,7 +64,7 @@ impl World {
 }
 
 /// Writes an adapter that changes something.
-pub(super) fn adapter_for(base: &Path, path: &Path, seed: u64) {
+pub(crate) fn adapter_for(base: &Path, path: &Path, seed: u64) {
     let shape = Shape::read(&Gguf::open(base).unwrap()).unwrap();
     let mut adapter = Adapter::new(&shape, LoraSettings { rank: 4, alpha: 8.0 }, seed);
     let mut random = fastrand::Rng::with_seed(seed);

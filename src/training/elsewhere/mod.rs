@@ -7,6 +7,8 @@ mod artefact;
 mod command;
 mod jobs;
 mod protocol;
+#[cfg(test)]
+mod world;
 
 pub use command::Command;
 pub use jobs::Jobs;

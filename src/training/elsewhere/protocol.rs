@@ -26,7 +26,9 @@ pub(super) struct Line {
 impl Line {
     /// Reads a line; `None` if it says nothing of the above.
     pub(super) fn read(text: &str) -> Option<Self> {
-        let line: Line = serde_json::from_str(text.trim()).ok()?;
+        let text = text.trim();
+        // A list would be read as the fields in their order.
+        let line: Line = text.starts_with('{').then(|| serde_json::from_str(text).ok())??;
         (line != Line::default()).then_some(line)
     }
 }

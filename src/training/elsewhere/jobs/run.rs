@@ -74,6 +74,11 @@ impl Jobs {
         Ok(Jobs { api: Api { server, dialect }, settings: settings.clone(), url })
     }
 
+    #[cfg(test)]
+    pub(super) fn set_timeout(&mut self, timeout: crate::config::Span) {
+        self.settings.timeout = timeout;
+    }
+
     async fn train(&self, job: &Job<'_>, watch: &mut dyn FnMut(&Progress)) -> Result<Trained, BackendError> {
         let began = Instant::now();
         let mut state = State::read(job.folder, self.settings.provider, &self.url);
