@@ -5,6 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+#[cfg(feature = "trainer")]
+use super::{models, train};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -37,6 +39,12 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Fine-tune the model on what was collected, or tell what waits for that.
+    #[cfg(feature = "trainer")]
+    Train(train::Args),
+    /// The base models, and the versions trained from them.
+    #[cfg(feature = "trainer")]
+    Models(models::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -66,6 +74,10 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Models(args) => models::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Train(args) => train::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.

@@ -7,6 +7,8 @@ mod eval;
 mod exit;
 mod failed;
 mod init;
+#[cfg(feature = "trainer")]
+mod models;
 mod open;
 mod profile;
 mod recall;
@@ -15,6 +17,8 @@ mod run;
 mod say;
 mod status;
 mod submit;
+#[cfg(feature = "trainer")]
+mod train;
 
 pub use args::{Cli, main};
 pub use exit::Exit;

@@ -69,6 +69,9 @@ fn page(report: &Report) -> String {
         report.failed,
         if report.failed > 0 { "   (`atles failed list` tells why)" } else { "" },
     );
+    if let Some(training) = &report.training {
+        let _ = writeln!(page, "\ntraining  {training}");
+    }
     if let Some(totals) = &report.totals {
         let _ = writeln!(
             page,

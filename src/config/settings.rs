@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Glob, Span};
+use super::{ByteSize, Glob, Span, Training};
 
 /// The version of pipeline.toml that this build reads.
 pub const VERSION: i64 = 1;
@@ -28,6 +28,8 @@ pub struct Settings {
     pub logs: Logs,
     /// What happens when the disk fills up.
     pub disk: Disk,
+    /// Fine-tuning a model on what the stage `fine_tune` collected.
+    pub training: Training,
 }
 
 /// Where memory, training data, logs and state live.

@@ -13,6 +13,7 @@ use super::boot::{BootError, Booted, boot};
 use super::control::{Request, Response};
 use super::reload::Reload;
 use super::statistics::StatisticsFile;
+use super::training::Runs;
 use super::{Report, Services};
 use crate::config::{Loaded, Settings, Span, Watcher};
 use crate::pipeline::{Engine, Parts, Stop};
@@ -37,6 +38,8 @@ pub struct Daemon {
     reload: Reload,
     asked: mpsc::Receiver<Asked>,
     statistics: StatisticsFile,
+    runs: std::sync::Arc<Runs>,
+    once: bool,
     started: Instant,
     kept_house: Option<Instant>,
     swept: Option<Instant>,
@@ -82,6 +85,7 @@ impl Daemon {
         let settings = loaded.config.settings.clone();
         let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
         let examples = services.examples();
+        let config_dir = loaded.path.parent().unwrap_or(&home.root).to_path_buf();
         let reload = Reload::new(loaded, services);
         let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
         let parts = Parts {
@@ -98,12 +102,16 @@ impl Daemon {
         let intake = start_intake(&home, &settings, claimed, once)
             .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
         let asked = start_control(&home);
+        let runs = Runs::start(&home, &config_dir, &settings.training, once)
+            .map_err(|source| BootError::File { path: home.models(), source })?;
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
             recovered = engine.recovered, "started"
         );
         Ok(Daemon {
             statistics: StatisticsFile::new(home.clone()),
+            runs: std::sync::Arc::new(runs),
+            once,
             started: Instant::now(),
             kept_house: None,
             swept: None,
@@ -157,7 +165,7 @@ impl Daemon {
             }
         };
         watch(self.running());
-        self.finish(&ended).await;
+        self.finish(&ended, stop.is_some()).await;
         ended
     }
 
@@ -173,15 +181,16 @@ impl Daemon {
         info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
+        self.runs.stop();
         stop.get_or_insert(StopAsked {
             until: Instant::now() + self.reload.settings().shutdown.deadline.0,
             late: false,
         });
     }
 
-    async fn finish(self, ended: &Ended) {
-        let Daemon { engine, intake, home, mut statistics, .. } = self;
-        let totals = engine.totals();
+    async fn finish(self, ended: &Ended, stopping: bool) {
+        let mut totals = self.totals();
+        let Daemon { engine, intake, home, mut statistics, runs, once, .. } = self;
         // Both wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
             drop(intake);
@@ -190,8 +199,17 @@ impl Daemon {
         if waited.await.is_err() {
             error!("the pipeline did not end cleanly");
         }
+        // Now that everything learned is in the training set.
+        if once && !stopping && *ended == Ended::Well {
+            train_what_is_due(&runs).await;
+            totals.fine_tunes = runs.promoted();
+        }
         if let Err(problem) = statistics.write(totals, 0, 0) {
             warn!(error = %problem, "the statistics cannot be written");
+        }
+        // A run that is under way ends within a second.
+        if tokio::task::spawn_blocking(move || drop(runs)).await.is_err() {
+            error!("the training did not end cleanly");
         }
         let _ = std::fs::remove_file(home.socket());
         info!(?ended, learned = totals.files_learned, failed = totals.failed, "stopped");
@@ -203,8 +221,12 @@ impl Daemon {
             settled: gauges.settled.load(Ordering::Relaxed),
             failed: gauges.failed.load(Ordering::Relaxed),
             parked: gauges.parked.load(Ordering::Relaxed),
-            totals: self.engine.totals(),
+            totals: self.totals(),
         }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals { fine_tunes: self.runs.promoted(), ..self.engine.totals() }
     }
 
     fn keep_house(&mut self) {
@@ -213,6 +235,7 @@ impl Daemon {
         }
         self.kept_house = Some(Instant::now());
         self.reload.poll();
+        self.runs.set_settings(&self.reload.settings().training);
         let running = self.running();
         let in_flight = self.engine.gauges.in_flight.load(Ordering::Relaxed) as u64;
         if let Err(problem) = self.statistics.write(running.totals, in_flight, running.parked as u64) {
@@ -266,10 +289,26 @@ impl Daemon {
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
-            totals: Some(self.engine.totals()),
+            training: self.runs.under_way(),
+            queued_answers: self.runs.queued(),
+            totals: Some(self.totals()),
             ..Report::default()
         };
         report.look_at(&self.home)
+    }
+}
+
+/// Trains if the trigger holds; a signal stops that within a second, and the next start goes on from there.
+async fn train_what_is_due(runs: &std::sync::Arc<Runs>) {
+    let mut signals = Signals::new();
+    let working = runs.clone();
+    let mut work = tokio::task::spawn_blocking(move || working.finish_due());
+    tokio::select! {
+        _ = &mut work => {}
+        () = signals.next() => {
+            runs.stop();
+            let _ = work.await;
+        }
     }
 }
 

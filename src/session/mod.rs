@@ -6,6 +6,7 @@ mod key;
 mod learned;
 mod model;
 mod moment;
+mod spoken;
 
 pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles, Rewrite};
 pub(crate) use key::opening;
@@ -13,3 +14,4 @@ pub use key::{Identity, SessionKey};
 pub use learned::{Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic};
 pub use model::{Message, Rating, Role, Session};
 pub use moment::Moment;
+pub use spoken::SpokenTurn;

@@ -17,6 +17,7 @@ pub static KINDS: &[Kind] = &[
     kind::<super::facts::FactsSettings>(),
     kind::<super::memory::MemorySettings>(),
     kind::<super::training_data::TrainingDataSettings>(),
+    kind::<super::fine_tune::FineTuneSettings>(),
     kind::<super::session_log::SessionLogSettings>(),
     kind::<super::exec::ExecSettings>(),
     kind::<super::http::HttpSettings>(),
