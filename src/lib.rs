@@ -15,12 +15,13 @@
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
 //! 8. [`training`]: the examples a model can be trained on.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, and [`text`] holds what several stages need to read prose.
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the command
+//! line, [`forget`] takes back what was learned, and [`text`] holds what several stages need to read prose.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod forget;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;
