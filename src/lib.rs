@@ -16,12 +16,14 @@
 //! 8. [`training`]: the examples a model can be trained on.
 //! 9. [`publish`]: how a trained version reaches the program that answers the user.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, [`text`] holds what several stages need to read prose, and [`wire`] talks to servers.
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the command
+//! line, [`forget`] takes back what was learned, [`text`] holds what several stages need to read prose, and [`wire`]
+//! talks to servers.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod forget;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;

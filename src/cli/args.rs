@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+use super::{
+    Exit, check, demo, eval, failed, forget, init, profile, rebuild, recall, run, say, status, submit,
+};
 #[cfg(feature = "trainer")]
 use super::{models, train};
 
@@ -45,6 +47,10 @@ enum Verb {
     /// The base models, and the versions trained from them.
     #[cfg(feature = "trainer")]
     Models(models::Args),
+    /// Take something back: out of memory, training data, logs and the dropped files.
+    Forget(forget::Args),
+    /// Make memory.db anew from done/, with today's pipeline.
+    Rebuild(rebuild::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -78,6 +84,8 @@ pub fn main() -> ExitCode {
         Verb::Models(args) => models::run(config, &args),
         #[cfg(feature = "trainer")]
         Verb::Train(args) => train::run(config, &args),
+        Verb::Forget(args) => forget::run(config, &args),
+        Verb::Rebuild(args) => rebuild::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.

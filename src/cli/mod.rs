@@ -6,11 +6,13 @@ mod demo;
 mod eval;
 mod exit;
 mod failed;
+mod forget;
 mod init;
 #[cfg(feature = "trainer")]
 mod models;
 mod open;
 mod profile;
+mod rebuild;
 mod recall;
 mod report;
 mod run;

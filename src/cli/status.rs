@@ -20,8 +20,8 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     };
     let report = match ask(&home, &Request::Status) {
         Ok(Response::Status(report)) => *report,
-        Ok(Response::Ok) => from_folders(&home),
-        Ok(Response::Error { message }) => {
+        Ok(Response::Ok | Response::Forgot(_)) => from_folders(&home),
+        Ok(Response::Error { message, .. }) => {
             say::error(message, None);
             return Exit::Failure;
         }

@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::boot::{BootError, Booted, boot};
+use super::boot::{BootError, Booted, Stores, boot};
 use super::control::{Request, Response};
+use super::forgetting::{Forgetting, patience};
 use super::reload::Reload;
 use super::statistics::StatisticsFile;
 use super::training::Runs;
@@ -31,25 +32,30 @@ const SWEEP: Duration = Duration::from_secs(3600);
 
 /// A daemon that has started.
 pub struct Daemon {
-    home: Home,
-    state: State,
-    engine: Engine,
-    intake: Intake,
-    reload: Reload,
-    asked: mpsc::Receiver<Asked>,
-    statistics: StatisticsFile,
-    runs: std::sync::Arc<Runs>,
-    once: bool,
-    started: Instant,
-    kept_house: Option<Instant>,
-    swept: Option<Instant>,
-    _lock: InstanceLock,
+    pub(super) home: Home,
+    pub(super) state: State,
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    pub(super) reload: Reload,
+    pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) statistics: StatisticsFile,
+    pub(super) runs: std::sync::Arc<Runs>,
+    pub(super) started: Instant,
+    pub(super) kept_house: Option<Instant>,
+    pub(super) swept: Option<Instant>,
+    pub(super) services: Services,
+    pub(super) once: bool,
+    /// What shall be forgotten once nothing is under way.
+    pub(super) forgetting: Option<Forgetting>,
+    pub(super) lock: InstanceLock,
 }
 
 #[cfg(unix)]
 type Asked = super::control::server::Asked;
 #[cfg(not(unix))]
-type Asked = (Request, tokio::sync::oneshot::Sender<Response>);
+type Asked = (Request, Reply);
+/// Where an answer goes.
+pub(super) type Reply = tokio::sync::oneshot::Sender<Response>;
 
 /// How a daemon's life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,27 +88,15 @@ impl Daemon {
     /// # Errors
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
-        let settings = loaded.config.settings.clone();
-        let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
-        let examples = services.examples();
-        let config_dir = loaded.path.parent().unwrap_or(&home.root).to_path_buf();
-        let reload = Reload::new(loaded, services);
-        let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
-        let parts = Parts {
-            home: home.clone(),
-            state: state.clone(),
-            memory,
-            examples,
-            chain: reload.chain(),
-            clock: Clock::default(),
-            in_flight: settings.workers.in_flight,
-            once,
-        };
-        let engine = Engine::start(parts, from_intake)?;
-        let intake = start_intake(&home, &settings, claimed, once)
-            .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
+        let training = loaded.config.settings.training.clone();
+        let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
+        let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
+        let reload = Reload::new(loaded, services.clone());
+        let stores = Stores { state: state.clone(), memory, forgotten };
+        let (engine, intake) = start_pipeline(&home, stores, &reload, &services, once)?;
         let asked = start_control(&home);
-        let runs = Runs::start(&home, &config_dir, &settings.training, once)
+        let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
+        let runs = Runs::start(&home, &config_dir, &training, once)
             .map_err(|source| BootError::File { path: home.models(), source })?;
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
@@ -111,17 +105,19 @@ impl Daemon {
         Ok(Daemon {
             statistics: StatisticsFile::new(home.clone()),
             runs: std::sync::Arc::new(runs),
-            once,
             started: Instant::now(),
             kept_house: None,
             swept: None,
-            _lock: lock,
+            lock,
             home,
             state,
             engine,
             intake,
             reload,
             asked,
+            services,
+            once,
+            forgetting: None,
         })
     }
 
@@ -143,16 +139,17 @@ impl Daemon {
         let mut stop = None;
         let ended = loop {
             tokio::select! {
-                result = self.engine.ended() => break match (result, stop) {
-                    (Err(reason), _) => Ended::Stuck(reason),
-                    (Ok(()), Some(StopAsked { late: true, .. })) => Ended::Deadline,
-                    (Ok(()), _) => Ended::Well,
+                result = self.engine.ended() => match (result, stop) {
+                    (Err(reason), _) => break Ended::Stuck(reason),
+                    (Ok(()), Some(StopAsked { late: true, .. })) => break Ended::Deadline,
+                    (Ok(()), None) if self.forgetting.is_some() => match self.forget().await {
+                        Ok(daemon) => self = daemon,
+                        Err(reason) => return Ended::Stuck(reason),
+                    },
+                    (Ok(()), _) => break Ended::Well,
                 },
                 () = signals.next() => self.on_signal(&mut stop),
-                Some((request, reply)) = self.asked.recv() => {
-                    let response = self.answer(request, &mut stop).await;
-                    let _ = reply.send(response);
-                }
+                Some((request, reply)) = self.asked.recv() => self.answer(request, reply, &mut stop).await,
                 _ = tick.tick() => {
                     watch(self.running());
                     self.keep_house();
@@ -162,6 +159,7 @@ impl Daemon {
                     stop = stop.map(|asked| StopAsked { late: true, ..asked });
                     self.engine.stop(Stop::Now);
                 }
+                () = patience(self.forgetting.as_ref()) => self.engine.stop(Stop::Now),
             }
         };
         watch(self.running());
@@ -259,18 +257,20 @@ impl Daemon {
         }
     }
 
-    async fn answer(&mut self, request: Request, stop: &mut Option<StopAsked>) -> Response {
-        match request {
+    async fn answer(&mut self, request: Request, reply: Reply, stop: &mut Option<StopAsked>) {
+        let response = match request {
             Request::Status => Response::Status(Box::new(self.report())),
             Request::TakeBack { name } => {
                 self.engine.take_back(platform::name_from_bytes(name)).await;
                 Response::Ok
             }
+            Request::Forget { order } => return self.begin_to_forget(order, reply, stop.is_some()),
             Request::Stop => {
                 self.begin_stop(stop);
                 Response::Ok
             }
-        }
+        };
+        let _ = reply.send(response);
     }
 
     fn report(&self) -> Report {
@@ -329,6 +329,34 @@ async fn deadline(stop: Option<StopAsked>) {
         Some(StopAsked { until, late: false }) => tokio::time::sleep_until(until.into()).await,
         _ => std::future::pending().await,
     }
+}
+
+/// Starts what works on files.
+pub(super) fn start_pipeline(
+    home: &Home,
+    stores: Stores,
+    reload: &Reload,
+    services: &Services,
+    once: bool,
+) -> Result<(Engine, Intake), BootError> {
+    let settings = reload.settings();
+    let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
+    let Stores { state, memory, forgotten } = stores;
+    let parts = Parts {
+        home: home.clone(),
+        state,
+        memory,
+        examples: services.examples(),
+        forgotten,
+        chain: reload.chain(),
+        clock: Clock::default(),
+        in_flight: settings.workers.in_flight,
+        once,
+    };
+    let engine = Engine::start(parts, from_intake)?;
+    let intake = start_intake(home, settings, claimed, once)
+        .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
+    Ok((engine, intake))
 }
 
 fn start_intake(

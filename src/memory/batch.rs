@@ -1,7 +1,7 @@
 use std::cell::Cell;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
@@ -153,8 +153,38 @@ impl<'w> Batch<'w> {
         Ok(stored)
     }
 
+    pub(super) fn connection(&self) -> &Connection {
+        &self.tx
+    }
+
+    /// Runs one statement that changes rows; how many.
+    pub(super) fn run(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<u64, MemoryError> {
+        Ok(self.tx.prepare_cached(sql)?.execute(params)? as u64)
+    }
+
+    /// The next number for a session, which then is taken.
+    pub(super) fn next_number(&mut self) -> i64 {
+        self.next_session += 1;
+        self.next_session - 1
+    }
+
+    /// Gives a session the next number, so that the index takes it up again.
+    pub(super) fn renumber(&mut self, session: i64) -> Result<(), MemoryError> {
+        self.torn = true;
+        let number = self.next_number();
+        let [first, last] = row_range(session);
+        for table in ["messages", "preferences", "facts", "examples"] {
+            let sql = format!("UPDATE {table} SET id = id - ? + ? WHERE id BETWEEN ? AND ?");
+            self.run(&sql, [first, row_range(number)[0], first, last])?;
+        }
+        self.run("UPDATE sessions SET id = ? WHERE id = ?", [number, session])?;
+        self.run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'sessions'", [number])?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// The row and the key of a stored session.
-    fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
+    pub(super) fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
         let mut look_up = self.tx.prepare_cached("SELECT id, key FROM sessions WHERE identity = ?")?;
         Ok(look_up.query_row([identity.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
@@ -179,7 +209,7 @@ impl<'w> Batch<'w> {
     }
 
     /// The number of a user, given now if there is none.
-    fn user(&self, user_id: Option<&str>) -> Result<i64, MemoryError> {
+    pub(super) fn user(&self, user_id: Option<&str>) -> Result<i64, MemoryError> {
         let Some(user_id) = user_id else { return Ok(0) };
         let mut look_up = self.tx.prepare_cached("SELECT id FROM users WHERE user_id = ?")?;
         if let Some(user) = look_up.query_row([user_id], |row| row.get(0)).optional()? {

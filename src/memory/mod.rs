@@ -7,7 +7,9 @@
 //! and chat apps; [`profile`] is what is known of a user, and [`prompt`] the block that goes into a system prompt.
 
 mod batch;
+pub mod carry;
 mod error;
+pub mod forget;
 pub mod index;
 pub mod profile;
 pub mod prompt;

@@ -5,8 +5,10 @@
 //!
 //! One thread writes (the settler, see [`crate::pipeline`]); any thread reads.
 
+pub mod forget;
 mod ledger;
 mod records;
+mod rewrite;
 mod sled_store;
 mod store;
 
@@ -14,5 +16,6 @@ pub use ledger::{State, StateBatch};
 pub use records::{
     Attempt, Checkpoint, FileRecord, LearnedRecord, LedgerEntry, Outcome, RecordError, SettledMark, Totals,
 };
+pub use rewrite::finish_rewrite;
 pub use sled_store::SledStore;
 pub use store::{Batch, InMemoryStore, StateError, StateStore};

@@ -4,8 +4,10 @@
 
 mod cli;
 mod demo;
+mod forget;
 mod learn;
 mod pipeline;
+mod rebuild;
 mod redaction;
 mod spool;
 mod state;

@@ -1,5 +1,6 @@
 //! Tests of memory.db as a whole; what one file alone can show is tested beside it.
 
+mod forgetting;
 mod hostile;
 mod model;
 mod opening;
