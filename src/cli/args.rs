@@ -4,7 +4,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+use super::{
+    Exit, check, demo, eval, failed, init, models_embedding, profile, recall, run, say, status, submit,
+};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -39,6 +41,8 @@ enum Verb {
     Profile(profile::Args),
     /// Measure how much is found.
     Eval(eval::Args),
+    /// Fetch what recall can use beside words.
+    Models(models_embedding::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -67,6 +71,7 @@ pub fn main() -> ExitCode {
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
+        Verb::Models(args) => models_embedding::run(&args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
             let mut script = Vec::new();

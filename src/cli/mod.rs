@@ -7,6 +7,7 @@ mod eval;
 mod exit;
 mod failed;
 mod init;
+mod models_embedding;
 mod open;
 mod profile;
 mod recall;

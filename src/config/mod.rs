@@ -17,12 +17,12 @@ pub use discover::{NotFound, VARIABLE, find_config};
 pub use glob::Glob;
 pub use load::{
     Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,
-    parse,
+    parse, settings_and_folders,
 };
 pub use reference::pipeline_reference;
 pub use settings::{
-    Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
-    StageRetry, VERSION, Watcher, Workers,
+    Disk, Embeddings, Home, Level, Logs, OnError, Recall, Retention, Retry, Rotate, Settings, Shutdown,
+    Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
 };
 pub use units::{ByteSize, Span};
 

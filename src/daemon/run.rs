@@ -14,7 +14,8 @@ use super::control::{Request, Response};
 use super::reload::Reload;
 use super::statistics::StatisticsFile;
 use super::{Report, Services};
-use crate::config::{Loaded, Settings, Span, Watcher};
+use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
+use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
@@ -80,7 +81,8 @@ impl Daemon {
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
         let settings = loaded.config.settings.clone();
-        let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
+        let Booted { home, state, mut memory, lock } = boot(&loaded.config, &services)?;
+        keep_meanings(&mut memory, &settings);
         let examples = services.examples();
         let reload = Reload::new(loaded, services);
         let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
@@ -289,6 +291,18 @@ async fn deadline(stop: Option<StopAsked>) {
     match stop {
         Some(StopAsked { until, late: false }) => tokio::time::sleep_until(until.into()).await,
         _ => std::future::pending().await,
+    }
+}
+
+/// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
+fn keep_meanings(memory: &mut Writer, settings: &Settings) {
+    if settings.recall.embeddings == Embeddings::Off {
+        return;
+    }
+    match embedding::find() {
+        Ok(Some(vectors)) => memory.keep_meanings(vectors),
+        Ok(None) => {}
+        Err(problem) => warn!(error = %problem, hint = problem.hint(), "the meanings of turns are not kept"),
     }
 }
 

@@ -57,6 +57,9 @@ pub enum MemoryError {
     /// What was learned cannot be written as JSON.
     #[error("cannot write what was learned as JSON")]
     Json(#[from] serde_json::Error),
+    /// The vectors of words cannot be read.
+    #[error(transparent)]
+    Embedding(Box<super::embedding::EmbeddingError>),
     /// Anything else SQLite says.
     #[error("memory.db: {0}")]
     Sqlite(#[source] rusqlite::Error),
@@ -75,6 +78,7 @@ impl MemoryError {
             MemoryError::DiskFull(_) => Some("make room on the disk; learning goes on by itself"),
             MemoryError::Busy(_) => Some("close the program that has memory.db open for writing"),
             MemoryError::TooMany { .. } => Some("split the session"),
+            MemoryError::Embedding(problem) => Some(problem.hint()),
             MemoryError::GivenUp | MemoryError::Json(_) | MemoryError::Sqlite(_) => None,
         }
     }

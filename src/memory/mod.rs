@@ -7,6 +7,7 @@
 //! and chat apps; [`profile`] is what is known of a user, and [`prompt`] the block that goes into a system prompt.
 
 mod batch;
+pub mod embedding;
 mod error;
 pub mod index;
 pub mod profile;
