@@ -7,6 +7,7 @@ pub mod facts;
 pub mod filter;
 pub mod http;
 pub mod kinds;
+pub mod llm_extract;
 pub mod memory;
 pub mod patterns;
 pub mod preferences;

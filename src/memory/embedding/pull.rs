@@ -50,7 +50,7 @@ pub fn pull(cache: &Path) -> Result<PathBuf, EmbeddingError> {
     platform::make_private_dir(folder).map_err(broken(folder))?;
     let work = Folder::make(folder).map_err(broken(folder))?;
     let python = python()?;
-    download(&python, &work.0)?;
+    download(python, &work.0)?;
     let weights = std::fs::read(work.0.join(WEIGHTS)).map_err(broken(&work.0.join(WEIGHTS)))?;
     let tokenizer = std::fs::read(work.0.join(TOKENIZER)).map_err(broken(&work.0.join(TOKENIZER)))?;
     let made = work.0.join("made");
@@ -119,8 +119,8 @@ fn download(python: &[&str], work: &Path) -> Result<(), EmbeddingError> {
         .arg("-r")
         .arg(&requirements);
     run(&mut pip)?;
-    let names = std::fs::read_dir(work).map_err(broken)?.filter_map(Result::ok).map(|entry| entry.path());
-    let wheel = names.filter(|path| path.extension().is_some_and(|end| end == "whl")).next();
+    let mut names = std::fs::read_dir(work).map_err(broken)?.filter_map(Result::ok).map(|entry| entry.path());
+    let wheel = names.find(|path| path.extension().is_some_and(|end| end == "whl"));
     let wheel = wheel.ok_or_else(|| broken(io::ErrorKind::NotFound.into()))?;
     run(command(python).args(["-m", "zipfile", "-e"]).arg(&wheel).arg(work))
 }
