@@ -5,8 +5,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
+use super::{
     Exit, check, demo, eval, failed, forget, init, profile, rebuild, recall, run, say, status, submit,
 };
+#[cfg(not(feature = "trainer"))]
+use super::models_embedding;
 #[cfg(feature = "trainer")]
 use super::{models, train};
 
@@ -53,6 +56,9 @@ enum Verb {
     Rebuild(rebuild::Args),
     /// Measure how much is found.
     Eval(eval::Args),
+    /// Fetch what recall can use beside words.
+    #[cfg(not(feature = "trainer"))]
+    Models(models_embedding::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -87,6 +93,8 @@ pub fn main() -> ExitCode {
         Verb::Forget(args) => forget::run(config, &args),
         Verb::Rebuild(args) => rebuild::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
+        #[cfg(not(feature = "trainer"))]
+        Verb::Models(args) => models_embedding::run(&args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
             let mut script = Vec::new();

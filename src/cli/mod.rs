@@ -10,6 +10,7 @@ mod forget;
 mod init;
 #[cfg(feature = "trainer")]
 mod models;
+mod models_embedding;
 mod open;
 mod profile;
 mod rebuild;

@@ -30,6 +30,8 @@ pub struct Settings {
     pub disk: Disk,
     /// Fine-tuning a model on what the stage `fine_tune` collected.
     pub training: Training,
+    /// How what was learned is found again.
+    pub recall: Recall,
 }
 
 /// Where memory, training data, logs and state live.
@@ -226,6 +228,25 @@ impl Default for Disk {
     fn default() -> Self {
         Disk { min_free: ByteSize(64 << 20) }
     }
+}
+
+/// How what was learned is found again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recall {
+    /// Whether meanings are compared beside words. Takes effect with the next start of the daemon.
+    pub embeddings: Embeddings,
+}
+
+/// Whether meanings are compared beside words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Embeddings {
+    /// If the vectors of words were pulled (`atles models pull wordllama`).
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// The keys that every `[[stage]]` may have, beside those of its kind.

@@ -16,7 +16,8 @@ use super::reload::Reload;
 use super::statistics::StatisticsFile;
 use super::training::Runs;
 use super::{Report, Services};
-use crate::config::{Loaded, Settings, Span, Watcher};
+use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
+use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
@@ -341,7 +342,8 @@ pub(super) fn start_pipeline(
 ) -> Result<(Engine, Intake), BootError> {
     let settings = reload.settings();
     let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
-    let Stores { state, memory, forgotten } = stores;
+    let Stores { state, mut memory, forgotten } = stores;
+    keep_meanings(&mut memory, settings);
     let parts = Parts {
         home: home.clone(),
         state,
@@ -357,6 +359,18 @@ pub(super) fn start_pipeline(
     let intake = start_intake(home, settings, claimed, once)
         .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
     Ok((engine, intake))
+}
+
+/// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
+fn keep_meanings(memory: &mut Writer, settings: &Settings) {
+    if settings.recall.embeddings == Embeddings::Off {
+        return;
+    }
+    match embedding::find() {
+        Ok(Some(vectors)) => memory.keep_meanings(vectors),
+        Ok(None) => {}
+        Err(problem) => warn!(error = %problem, hint = problem.hint(), "the meanings of turns are not kept"),
+    }
 }
 
 fn start_intake(

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
-use super::{MemoryError, index};
+use super::{MemoryError, embedding, index};
 use crate::session::{Effect, Envelope, Identity, Keep, Moment};
 
 /// What [`Batch::store`] did with a session.
@@ -221,6 +221,7 @@ impl<'w> Batch<'w> {
 
     fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
         index::remove(&self.tx, session)?;
+        embedding::store::remove(&self.tx, session)?;
         for sql in [
             "DELETE FROM messages WHERE id BETWEEN ? AND ?",
             "DELETE FROM preferences WHERE id BETWEEN ? AND ?",

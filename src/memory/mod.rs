@@ -8,6 +8,7 @@
 
 mod batch;
 pub mod carry;
+pub mod embedding;
 mod error;
 pub mod forget;
 pub mod index;

@@ -99,11 +99,16 @@ impl Recorder {
     /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
     fn tidy(&mut self, inbox: &Receiver<Unit>, settler: &Sender<Order>) -> bool {
         loop {
-            match self.memory.index_some(INDEX_STEP) {
+            let stepped = self.memory.index_some(INDEX_STEP).and_then(|left| match left {
+                // Meanings come last: nobody waits for them.
+                0 => self.memory.embed_some(INDEX_STEP),
+                left => Ok(left),
+            });
+            match stepped {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(problem) => {
-                    warn!(error = %problem, "the full-text index could not be brought on");
+                    warn!(error = %problem, "the index of memory.db could not be brought on");
                     return false;
                 }
             }

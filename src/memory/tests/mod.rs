@@ -2,6 +2,7 @@
 
 mod forgetting;
 mod hostile;
+mod meaning;
 mod model;
 mod opening;
 mod recalling;
