@@ -13,7 +13,8 @@
 //! 5. [`stages`]: the kinds of stage, one file each.
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
-//! 8. [`training`]: the examples a model can be trained on.
+//! 8. [`live`]: chats that still run: what they say is recallable before they end, and those whose app died are learned.
+//! 9. [`training`]: the examples a model can be trained on.
 //!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
 //! command line, and [`text`] holds what several stages need to read prose.
@@ -21,6 +22,7 @@
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod live;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;

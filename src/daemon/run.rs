@@ -15,11 +15,13 @@ use super::reload::Reload;
 use super::statistics::StatisticsFile;
 use super::{Report, Services};
 use crate::config::{Loaded, Settings, Span, Watcher};
+use crate::live::{self, Keeper};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
 use crate::spool::{
-    Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
+    AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
+    WatcherKind, sweep,
 };
 use crate::state::{State, Totals};
 
@@ -34,6 +36,8 @@ pub struct Daemon {
     state: State,
     engine: Engine,
     intake: Intake,
+    /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
+    keeper: Option<Keeper>,
     reload: Reload,
     asked: mpsc::Receiver<Asked>,
     statistics: StatisticsFile,
@@ -80,7 +84,11 @@ impl Daemon {
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
         let settings = loaded.config.settings.clone();
-        let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
+        let Booted { home, state, mut memory, lock } = boot(&loaded.config, &services)?;
+        let rules = adoption_rules(&settings);
+        if once {
+            live::settle_once(&home, &mut memory, &rules)?;
+        }
         let examples = services.examples();
         let reload = Reload::new(loaded, services);
         let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
@@ -95,7 +103,20 @@ impl Daemon {
             once,
         };
         let engine = Engine::start(parts, from_intake)?;
-        let intake = start_intake(&home, &settings, claimed, once)
+        let (hints, changed) = LiveHints::new();
+        let keeper = live::Parts {
+            home: home.clone(),
+            state: state.clone(),
+            chain: reload.chain(),
+            clock: Clock::default(),
+            rules,
+            follow: settings.spool.follow,
+            rescan: settings.spool.rescan.0,
+            hints: hints.clone(),
+            changed,
+        };
+        let keeper = if once { None } else { start_keeper(keeper) };
+        let intake = start_intake(&home, &settings, claimed, once, keeper.is_some().then_some(hints))
             .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
         let asked = start_control(&home);
         info!(
@@ -112,6 +133,7 @@ impl Daemon {
             state,
             engine,
             intake,
+            keeper,
             reload,
             asked,
         })
@@ -180,10 +202,11 @@ impl Daemon {
     }
 
     async fn finish(self, ended: &Ended) {
-        let Daemon { engine, intake, home, mut statistics, .. } = self;
+        let Daemon { engine, intake, keeper, home, mut statistics, .. } = self;
         let totals = engine.totals();
-        // Both wait for threads.
+        // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(keeper);
             drop(intake);
             engine.finish();
         });
@@ -264,6 +287,7 @@ impl Daemon {
             paused: read(&gauges.paused).or_else(|| read(&intake.trouble)),
             settling: intake.waiting.load(Ordering::Relaxed) as u64,
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
+            live: self.keeper.as_ref().map_or(0, Keeper::running) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
             totals: Some(self.engine.totals()),
@@ -292,16 +316,33 @@ async fn deadline(stop: Option<StopAsked>) {
     }
 }
 
+fn names_of(settings: &Settings) -> NameFilter {
+    let include: Vec<String> = settings.spool.include.iter().map(ToString::to_string).collect();
+    NameFilter::new(&include)
+}
+
+fn adoption_rules(settings: &Settings) -> AdoptionRules {
+    let spool = &settings.spool;
+    AdoptionRules { silent_for: spool.live_timeout.0, names: names_of(settings), max_size: spool.max_size.0 }
+}
+
+/// Without it finished sessions are learned all the same.
+fn start_keeper(parts: live::Parts) -> Option<Keeper> {
+    Keeper::start(parts)
+        .inspect_err(|problem| error!(error = %problem, "running chats cannot be looked after"))
+        .ok()
+}
+
 fn start_intake(
     home: &Home,
     settings: &Settings,
     claimed: mpsc::Sender<Claimed>,
     once: bool,
+    live: Option<LiveHints>,
 ) -> io::Result<Intake> {
     let spool = &settings.spool;
-    let include: Vec<String> = spool.include.iter().map(ToString::to_string).collect();
     let settings = IntakeSettings {
-        names: NameFilter::new(&include),
+        names: names_of(settings),
         settle: spool.settle.0,
         grace: spool.grace.0,
         rescan: spool.rescan.0,
@@ -312,6 +353,7 @@ fn start_intake(
             Watcher::Poll => WatcherKind::Poll,
         },
         looks_complete,
+        live,
     };
     Intake::start(home.clone(), settings, claimed, once)
 }

@@ -11,6 +11,7 @@ mod error;
 pub mod index;
 pub mod profile;
 pub mod prompt;
+pub mod provisional;
 pub mod reader;
 pub mod recall;
 mod rows;

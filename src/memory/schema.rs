@@ -25,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TABLES: &str = include_str!("tables.sql");
 const VIEWS: &str = include_str!("views.sql");
 const INDEX: &str = include_str!("index.sql");
+const LIVE: &str = include_str!("live.sql");
 
 /// The number of row `ordinal` of a session.
 pub(super) fn row(session: i64, ordinal: usize) -> i64 {
@@ -107,6 +108,7 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
+    tx.execute_batch(LIVE)?;
     renew_views(&tx)?;
     renew_index(&tx)?;
     tx.commit()?;

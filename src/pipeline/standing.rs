@@ -3,7 +3,7 @@ use crate::state::{LearnedRecord, State, StateError};
 
 /// What the ledger says of a decoded session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Never seen.
     New,
     /// Continues, or changes, a session that was learned; takes its place.
@@ -33,7 +33,7 @@ impl Opening {
 /// its own, so that neither takes the other's place.
 ///
 /// The caller holds the reservation of the session's identity.
-pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
+pub(crate) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
     let opening_of_new = Opening::of(envelope);
     // The second round is for the id given to a chat that reuses one.
     for _ in 0..2 {

@@ -5,6 +5,7 @@
 mod cli;
 mod demo;
 mod learn;
+mod live;
 mod pipeline;
 mod redaction;
 mod spool;

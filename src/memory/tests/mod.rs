@@ -4,6 +4,7 @@ mod hostile;
 mod model;
 mod opening;
 mod recalling;
+mod running;
 mod storing;
 mod superseding;
 mod world;
