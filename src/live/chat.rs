@@ -8,7 +8,7 @@ use super::context::{Context, prints};
 use super::reading::{News, Reading};
 use crate::memory::provisional::{Ground, Piece, learned_as};
 use crate::memory::{MemoryError, Writer};
-use crate::pipeline::{Chain, Standing, judge};
+use crate::pipeline::{Chain, Opening, Standing, judge};
 use crate::platform::Clock;
 use crate::session::formats::DecodeError;
 use crate::session::{Effect, Envelope, FileFacts, Identity, Keep, Session, opening};
@@ -263,7 +263,8 @@ impl Chat {
         let mut envelope = self.envelope(self.about.session_id.clone());
         let named = envelope.identity;
         let entry = desk.state.learned(&named)?.map(|record| record.entry);
-        let (learned, key) = match judge(&desk.state, &mut envelope)? {
+        let opened = Opening::of(&envelope);
+        let (learned, key) = match judge(&desk.state, &mut envelope, opened)? {
             Standing::New => (0, None),
             Standing::Revision(record) if opening(&envelope.session, record.messages) == record.all => {
                 (record.messages, Some(record.key))

@@ -37,5 +37,5 @@ pub use engine::{Engine, EngineError, Parts};
 pub use recovery::rebuild_state;
 pub use runner::Stop;
 pub use stage::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
-pub(crate) use standing::{Standing, judge};
+pub(crate) use standing::{Opening, Standing, judge};
 pub use when::When;

@@ -124,6 +124,17 @@ impl Session {
 
     /// Words of all messages, the measure the session log calls `tokens_processed`.
     pub fn words(&self) -> u64 {
-        self.messages.iter().map(|m| m.text.split_ascii_whitespace().count() as u64).sum()
+        self.messages.iter().map(|message| words(&message.text)).sum()
     }
+}
+/// Counts where a word begins, a byte at a time and without branches, which the processor does for many bytes at once.
+fn words(text: &str) -> u64 {
+    let mut blank = true;
+    let mut count = 0;
+    for byte in text.bytes() {
+        let is_blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\x0C' | b'\r');
+        count += u64::from(blank & !is_blank);
+        blank = is_blank;
+    }
+    count
 }

@@ -157,7 +157,7 @@ impl Taxonomy {
     /// Finds the words in a turn: whole words, and of those that overlap the leftmost, then the longest.
     fn find(&self, turn: &Turn, hits: &mut Vec<Hit>) {
         hits.clear();
-        for run in &turn.runs {
+        for run in turn.runs {
             if self.known_runs.contains(run.id.bits()) {
                 self.place(self.by_run.get(&run.id), turn.lower, &run.range, hits);
             }
