@@ -2,6 +2,7 @@
 
 mod clock;
 mod files;
+mod launch;
 mod process;
 
 pub use clock::Clock;
@@ -10,4 +11,5 @@ pub use files::{
     make_private, make_private_dir, name_from_bytes, open_regular, open_to_others, rename_no_replace,
     same_filesystem, sync_dir, sync_filesystem,
 };
+pub use launch::{Caught, PassedOn, apart_from_terminal};
 pub use process::{began, boot_id, host_name, is_running, pid_namespace};

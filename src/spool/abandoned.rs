@@ -34,7 +34,7 @@ pub fn is_unfinished(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     let between = |prefix: &str, suffix: &str| {
         name.strip_prefix(prefix).and_then(|rest| rest.strip_suffix(suffix)).is_some_and(|token| {
-            token.len() >= 32 && token.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+            token.len() >= 32 && token.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
         })
     };
     between(".new-", SUFFIX) || between(".end-", ".json")

@@ -4,6 +4,7 @@
 
 mod cli;
 mod demo;
+mod launch;
 mod learn;
 mod live;
 mod pipeline;
