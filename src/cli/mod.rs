@@ -8,10 +8,12 @@ mod exit;
 mod failed;
 mod forget;
 mod init;
+mod launch;
 #[cfg(feature = "trainer")]
 mod models;
 mod models_embedding;
 mod open;
+mod outcome;
 mod profile;
 mod rebuild;
 mod recall;

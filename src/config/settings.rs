@@ -77,6 +77,11 @@ pub struct Spool {
     pub max_size: ByteSize,
     /// How new files are noticed.
     pub watcher: Watcher,
+    /// A chat that an app tracks with a client, and whose app died, is learned when it has been silent for so long.
+    pub live_timeout: Span,
+    /// Whether the facts and preferences of such a chat are recallable while it still runs. They hold until it ends;
+    /// then the session as a whole takes their place. `exec` and `http` stages are not asked before the end.
+    pub follow: bool,
 }
 
 impl Default for Spool {
@@ -92,6 +97,8 @@ impl Default for Spool {
             rescan: Span::secs(10),
             max_size: ByteSize(64 << 20),
             watcher: Watcher::default(),
+            live_timeout: Span::secs(10),
+            follow: true,
         }
     }
 }

@@ -17,12 +17,14 @@ use super::statistics::StatisticsFile;
 use super::training::Runs;
 use super::{Report, Services};
 use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
+use crate::live::{self, Keeper};
 use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
 use crate::spool::{
-    Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
+    AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
+    WatcherKind, sweep,
 };
 use crate::state::{State, Totals};
 
@@ -37,6 +39,8 @@ pub struct Daemon {
     pub(super) state: State,
     pub(super) engine: Engine,
     pub(super) intake: Intake,
+    /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
+    pub(super) keeper: Option<Keeper>,
     pub(super) reload: Reload,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) statistics: StatisticsFile,
@@ -94,7 +98,7 @@ impl Daemon {
         let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
         let reload = Reload::new(loaded, services.clone());
         let stores = Stores { state: state.clone(), memory, forgotten };
-        let (engine, intake) = start_pipeline(&home, stores, &reload, &services, once)?;
+        let Working { engine, intake, keeper } = start_pipeline(&home, stores, &reload, &services, once)?;
         let asked = start_control(&home);
         let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
         let runs = Runs::start(&home, &config_dir, &training, once)
@@ -114,6 +118,7 @@ impl Daemon {
             state,
             engine,
             intake,
+            keeper,
             reload,
             asked,
             services,
@@ -189,9 +194,10 @@ impl Daemon {
 
     async fn finish(self, ended: &Ended, stopping: bool) {
         let mut totals = self.totals();
-        let Daemon { engine, intake, home, mut statistics, runs, once, .. } = self;
-        // Both wait for threads.
+        let Daemon { engine, intake, keeper, home, mut statistics, runs, once, .. } = self;
+        // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(keeper);
             drop(intake);
             engine.finish();
         });
@@ -288,6 +294,7 @@ impl Daemon {
             paused: read(&gauges.paused).or_else(|| read(&intake.trouble)),
             settling: intake.waiting.load(Ordering::Relaxed) as u64,
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
+            live: self.keeper.as_ref().map_or(0, Keeper::running) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
             training: self.runs.under_way(),
@@ -332,6 +339,13 @@ async fn deadline(stop: Option<StopAsked>) {
     }
 }
 
+/// What works on files.
+pub(super) struct Working {
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    pub(super) keeper: Option<Keeper>,
+}
+
 /// Starts what works on files.
 pub(super) fn start_pipeline(
     home: &Home,
@@ -339,14 +353,18 @@ pub(super) fn start_pipeline(
     reload: &Reload,
     services: &Services,
     once: bool,
-) -> Result<(Engine, Intake), BootError> {
+) -> Result<Working, BootError> {
     let settings = reload.settings();
     let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
     let Stores { state, mut memory, forgotten } = stores;
     keep_meanings(&mut memory, settings);
+    let rules = adoption_rules(settings);
+    if once {
+        live::settle_once(home, &mut memory, &rules)?;
+    }
     let parts = Parts {
         home: home.clone(),
-        state,
+        state: state.clone(),
         memory,
         examples: services.examples(),
         forgotten,
@@ -356,9 +374,22 @@ pub(super) fn start_pipeline(
         once,
     };
     let engine = Engine::start(parts, from_intake)?;
-    let intake = start_intake(home, settings, claimed, once)
+    let (hints, changed) = LiveHints::new();
+    let keeper = live::Parts {
+        home: home.clone(),
+        state,
+        chain: reload.chain(),
+        clock: Clock::default(),
+        rules,
+        follow: settings.spool.follow,
+        rescan: settings.spool.rescan.0,
+        hints: hints.clone(),
+        changed,
+    };
+    let keeper = if once { None } else { start_keeper(keeper) };
+    let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints))
         .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
-    Ok((engine, intake))
+    Ok(Working { engine, intake, keeper })
 }
 
 /// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
@@ -373,16 +404,33 @@ fn keep_meanings(memory: &mut Writer, settings: &Settings) {
     }
 }
 
+fn names_of(settings: &Settings) -> NameFilter {
+    let include: Vec<String> = settings.spool.include.iter().map(ToString::to_string).collect();
+    NameFilter::new(&include)
+}
+
+fn adoption_rules(settings: &Settings) -> AdoptionRules {
+    let spool = &settings.spool;
+    AdoptionRules { silent_for: spool.live_timeout.0, names: names_of(settings), max_size: spool.max_size.0 }
+}
+
+/// Without it finished sessions are learned all the same.
+fn start_keeper(parts: live::Parts) -> Option<Keeper> {
+    Keeper::start(parts)
+        .inspect_err(|problem| error!(error = %problem, "running chats cannot be looked after"))
+        .ok()
+}
+
 fn start_intake(
     home: &Home,
     settings: &Settings,
     claimed: mpsc::Sender<Claimed>,
     once: bool,
+    live: Option<LiveHints>,
 ) -> io::Result<Intake> {
     let spool = &settings.spool;
-    let include: Vec<String> = spool.include.iter().map(ToString::to_string).collect();
     let settings = IntakeSettings {
-        names: NameFilter::new(&include),
+        names: names_of(settings),
         settle: spool.settle.0,
         grace: spool.grace.0,
         rescan: spool.rescan.0,
@@ -393,6 +441,7 @@ fn start_intake(
             Watcher::Poll => WatcherKind::Poll,
         },
         looks_complete,
+        live,
     };
     Intake::start(home.clone(), settings, claimed, once)
 }

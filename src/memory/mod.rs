@@ -14,6 +14,7 @@ pub mod forget;
 pub mod index;
 pub mod profile;
 pub mod prompt;
+pub mod provisional;
 pub mod reader;
 pub mod recall;
 mod rows;

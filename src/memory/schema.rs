@@ -26,6 +26,7 @@ const TABLES: &str = include_str!("tables.sql");
 const VIEWS: &str = include_str!("views.sql");
 const INDEX: &str = include_str!("index.sql");
 const VECTORS: &str = include_str!("vectors.sql");
+const LIVE: &str = include_str!("live.sql");
 
 /// The number of row `ordinal` of a session.
 pub(super) fn row(session: i64, ordinal: usize) -> i64 {
@@ -108,6 +109,7 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
+    tx.execute_batch(LIVE)?;
     renew_views(&tx)?;
     renew_index(&tx)?;
     renew_vectors(&tx)?;

@@ -38,6 +38,17 @@ impl Writer {
         Ok(Writer { conn, logged: Cell::new(0), terms: Terms::default(), meanings: None })
     }
 
+    /// Opens memory.db beside the one writer, for what may be lost in a power failure: commits do not wait for the
+    /// disk.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_beside(path: &Path) -> Result<Writer, MemoryError> {
+        let writer = Writer::open(path)?;
+        writer.conn.pragma_update(None, "synchronous", "normal")?;
+        Ok(writer)
+    }
+
     /// Starts a batch: what is stored in it becomes durable at its commit, or not at all.
     pub fn begin(&mut self) -> Result<Batch<'_>, MemoryError> {
         let tx = self.conn.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -6,6 +6,7 @@ mod meaning;
 mod model;
 mod opening;
 mod recalling;
+mod running;
 mod storing;
 mod superseding;
 mod world;
