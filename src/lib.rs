@@ -15,17 +15,21 @@
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
 //! 8. [`training`]: the examples a model can be trained on.
 //!
+//! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.
+//!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
 //! command line, and [`text`] holds what several stages need to read prose.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod import;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;
 pub mod platform;
 pub mod session;
+pub mod sources;
 pub mod spool;
 pub mod stages;
 pub mod state;

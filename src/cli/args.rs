@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+use super::{Exit, check, demo, eval, failed, import, init, profile, recall, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -29,6 +29,8 @@ enum Verb {
     Demo(demo::Args),
     /// Copy session files into the spool.
     Submit(submit::Args),
+    /// Import exports of other chat programs.
+    Import(import::Args),
     /// Tell what the daemon does, or what lies in the folders when none runs.
     Status(status::Args),
     /// Look at the dead letters, and have them tried again.
@@ -62,6 +64,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(config, &args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Submit(args) => submit::run(config, &args),
+        Verb::Import(args) => import::run(config, &args),
         Verb::Status(args) => status::run(config, &args),
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),

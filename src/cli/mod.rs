@@ -6,6 +6,7 @@ mod demo;
 mod eval;
 mod exit;
 mod failed;
+mod import;
 mod init;
 mod open;
 mod profile;

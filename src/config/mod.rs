@@ -21,8 +21,8 @@ pub use load::{
 };
 pub use reference::pipeline_reference;
 pub use settings::{
-    Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
-    StageRetry, VERSION, Watcher, Workers,
+    Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, SourceMode,
+    SourceSettings, Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
 };
 pub use units::{ByteSize, Span};
 

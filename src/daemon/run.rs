@@ -18,6 +18,7 @@ use crate::config::{Loaded, Settings, Span, Watcher};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
+use crate::sources::{Observer, ObserverSettings};
 use crate::spool::{
     Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
 };
@@ -34,6 +35,7 @@ pub struct Daemon {
     state: State,
     engine: Engine,
     intake: Intake,
+    observer: Option<Observer>,
     reload: Reload,
     asked: mpsc::Receiver<Asked>,
     statistics: StatisticsFile,
@@ -82,6 +84,7 @@ impl Daemon {
         let settings = loaded.config.settings.clone();
         let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
         let examples = services.examples();
+        let sources = loaded.config.sources.clone();
         let reload = Reload::new(loaded, services);
         let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
         let parts = Parts {
@@ -95,8 +98,10 @@ impl Daemon {
             once,
         };
         let engine = Engine::start(parts, from_intake)?;
-        let intake = start_intake(&home, &settings, claimed, once)
-            .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
+        let spool_trouble = |source| BootError::File { path: home.spool.clone(), source };
+        let observer =
+            start_observer(&home, &state, sources, settings.spool.max_size.0, once).map_err(spool_trouble)?;
+        let intake = start_intake(&home, &settings, claimed, once).map_err(spool_trouble)?;
         let asked = start_control(&home);
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
@@ -112,6 +117,7 @@ impl Daemon {
             state,
             engine,
             intake,
+            observer,
             reload,
             asked,
         })
@@ -172,6 +178,9 @@ impl Daemon {
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
         info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
+        if let Some(observer) = &self.observer {
+            observer.stop();
+        }
         self.engine.stop(Stop::Draining);
         stop.get_or_insert(StopAsked {
             until: Instant::now() + self.reload.settings().shutdown.deadline.0,
@@ -180,10 +189,11 @@ impl Daemon {
     }
 
     async fn finish(self, ended: &Ended) {
-        let Daemon { engine, intake, home, mut statistics, .. } = self;
+        let Daemon { engine, intake, observer, home, mut statistics, .. } = self;
         let totals = engine.totals();
         // Both wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(observer);
             drop(intake);
             engine.finish();
         });
@@ -290,6 +300,24 @@ async fn deadline(stop: Option<StopAsked>) {
         Some(StopAsked { until, late: false }) => tokio::time::sleep_until(until.into()).await,
         _ => std::future::pending().await,
     }
+}
+
+/// Without sources there is no thread. With `once` they are read before the spool is, so that what they hold is learned
+/// in the same run.
+fn start_observer(
+    home: &Home,
+    state: &State,
+    sources: Vec<ObserverSettings>,
+    max_size: u64,
+    once: bool,
+) -> io::Result<Option<Observer>> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    if once {
+        return Observer::look_once(home, state.clone(), sources, max_size).map(|()| None);
+    }
+    Observer::start(home, state.clone(), sources, max_size).map(Some)
 }
 
 fn start_intake(

@@ -1,6 +1,7 @@
 //! The folders: what lies in the spool is found, claimed, and settled in `done/` or `failed/`.
 
 mod claim;
+mod delivery;
 mod folders;
 mod intake;
 mod lock;
@@ -11,6 +12,7 @@ mod retention;
 mod watch;
 
 pub use claim::{Claimed, ReadError, Refusal};
+pub use delivery::{Delivery, DeliveryError};
 pub use folders::{FolderError, Home};
 pub use intake::{Intake, IntakeSettings, IntakeStatus};
 pub use lock::{InstanceLock, LockError};

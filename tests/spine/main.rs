@@ -4,9 +4,11 @@
 
 mod cli;
 mod demo;
+mod import;
 mod learn;
 mod pipeline;
 mod redaction;
+mod sources;
 mod spool;
 mod state;
 mod support;
