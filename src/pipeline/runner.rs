@@ -112,14 +112,9 @@ impl Runner {
         }
         // A settled mark that is still there speaks of an earlier file of this name.
         let record = if record.settled.is_some() { FileRecord::default() } else { record };
-        let mut trip = Trip {
-            chain,
-            file,
-            record,
-            signature: Signature { inode: 0, size: 0, modified: 0 },
-            skipped: Vec::new(),
-        };
-        let _room = self.make_room(file).await;
+        let mut trip = Trip { chain, file, record, signature: self.signature_now(file), skipped: Vec::new() };
+        let size = trip.signature.size;
+        let _room = self.make_room(size).await;
         let mut reserved = None;
         let judged = match self.judge_file(&mut trip, &mut reserved).await {
             Ok(judged) | Err(End::Judged(judged)) => judged,
@@ -128,10 +123,9 @@ impl Runner {
         self.commit(trip, judged).await
     }
 
-    /// Waits until the files under way leave room for this one, so that many large ones together do not ask for more
-    /// memory than there is.
-    async fn make_room(&self, file: &Claimed) -> Option<SemaphorePermit<'_>> {
-        let size = crate::platform::lstat(&file.path(&self.home)).map_or(0, |metadata| metadata.len());
+    /// Waits until the files under way leave room for one of this size, so that many large ones together do not ask for
+    /// more memory than there is.
+    async fn make_room(&self, size: u64) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
         self.room.acquire_many(kib).await.ok()
     }
@@ -164,8 +158,7 @@ impl Runner {
     /// Reads and decodes the file.
     fn open(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
         let work = |trip: &mut Trip<'_>| self.read_and_decode(trip);
-        let size = crate::platform::lstat(&trip.file.path(&self.home)).map_or(0, |metadata| metadata.len());
-        if size > LARGE { tokio::task::block_in_place(|| work(trip)) } else { work(trip) }
+        if trip.signature.size > LARGE { tokio::task::block_in_place(|| work(trip)) } else { work(trip) }
     }
 
     fn read_and_decode(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
@@ -205,7 +198,8 @@ impl Runner {
     }
 
     async fn learn(&self, trip: &Trip<'_>, mut envelope: Envelope, tally: &mut Tally) -> Result<(), End> {
-        let standing = judge(&self.state, &mut envelope)?;
+        let opening = Opening::of(&envelope);
+        let standing = judge(&self.state, &mut envelope, opening)?;
         tally.keys.push(envelope.key);
         let replaces = match standing {
             Standing::New => None,
@@ -219,7 +213,6 @@ impl Runner {
                 return Ok(());
             }
         };
-        let opening = Opening::of(&envelope);
         let mut stop = self.stop.clone();
         let run = trip.chain.run(&mut envelope, &trip.record, self);
         let end = tokio::select! {
@@ -229,6 +222,7 @@ impl Runner {
         };
         match end {
             ChainEnd::Passed { stages } => {
+                envelope.forget_readings();
                 let recorded = Recorded::default();
                 tally.learned.push(LearnedSession { envelope, opening, replaces, stages, recorded });
                 Ok(())

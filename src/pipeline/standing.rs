@@ -33,8 +33,11 @@ impl Opening {
 /// its own, so that neither takes the other's place.
 ///
 /// The caller holds the reservation of the session's identity.
-pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
-    let opening_of_new = Opening::of(envelope);
+pub(super) fn judge(
+    state: &State,
+    envelope: &mut Envelope,
+    opening: Opening,
+) -> Result<Standing, StateError> {
     // The second round is for the id given to a chat that reuses one.
     for _ in 0..2 {
         if let Some(entry) = state.learned_by(&envelope.key)? {
@@ -47,10 +50,10 @@ pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, 
             return Ok(Standing::Duplicate(file));
         }
         let Some(learned) = state.learned(&envelope.identity)? else { return Ok(Standing::New) };
-        if learned.first == opening_of_new.first || learned.messages == 0 {
-            return Ok(compare(envelope, learned, opening_of_new));
+        if learned.first == opening.first || learned.messages == 0 {
+            return Ok(compare(envelope, learned, opening));
         }
-        give_own_id(envelope, opening_of_new);
+        give_own_id(envelope, opening);
     }
     Ok(Standing::New)
 }
@@ -84,6 +87,11 @@ mod tests {
         let messages = texts.iter().map(|text| Message::new(Role::User, *text)).collect();
         let session = Session { session_id: "s".into(), messages, ..Session::default() };
         Envelope::new(session, FileFacts::default())
+    }
+
+    fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
+        let opening = Opening::of(envelope);
+        super::judge(state, envelope, opening)
     }
 
     fn learn(state: &State, envelope: &Envelope, number: u64, file: &str) {

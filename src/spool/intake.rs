@@ -312,7 +312,7 @@ impl Worker {
             let age = now.and_then(|now| now.duration_since(platform::last_change(&metadata)).ok());
             match self.readiness.judge(name, signature, Instant::now(), age) {
                 Decision::Take => {}
-                Decision::Peek if opens.is_ok() && self.is_whole(&path) => {}
+                Decision::Peek if opens.is_ok() && self.is_whole(&path, signature.size) => {}
                 Decision::Peek | Decision::Wait => return Ok(()),
             }
         }
@@ -320,9 +320,10 @@ impl Worker {
         self.claim(name, opens.err())
     }
 
-    fn is_whole(&self, path: &Path) -> bool {
+    fn is_whole(&self, path: &Path, size: u64) -> bool {
         use std::io::Read;
-        let mut bytes = Vec::new();
+        // One byte more than there should be: what was written since shows at once.
+        let mut bytes = Vec::with_capacity(size.min(self.settings.max_size) as usize + 1);
         platform::open_regular(path)
             .and_then(|(file, _)| file.take(self.settings.max_size).read_to_end(&mut bytes))
             .is_ok_and(|_| (self.settings.looks_complete)(&bytes))
