@@ -17,6 +17,8 @@
 //! 9. [`training`]: the examples a model can be trained on.
 //! 10. [`publish`]: how a trained version reaches the program that answers the user.
 //!
+//! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.
+//!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the command
 //! line, [`forget`] takes back what was learned, [`text`] holds what several stages need to read prose, and [`wire`]
 //! talks to servers.
@@ -25,6 +27,7 @@ pub mod cli;
 pub mod config;
 pub mod daemon;
 pub mod forget;
+pub mod import;
 pub mod live;
 pub mod memory;
 pub mod outbox;
@@ -32,6 +35,7 @@ pub mod pipeline;
 pub mod platform;
 pub mod publish;
 pub mod session;
+pub mod sources;
 pub mod spool;
 pub mod stages;
 pub mod state;

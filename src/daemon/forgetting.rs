@@ -45,13 +45,29 @@ impl Daemon {
     /// Forgets, now that the pipeline has ended, and starts it again. `Err` says why it could not be started.
     pub(super) async fn forget(mut self) -> Result<Self, String> {
         let Some(Forgetting { order, reply, .. }) = self.forgetting.take() else { return Ok(self) };
-        let Daemon { home, state, engine, intake, keeper, reload, mut asked, services, once, runs, lock, .. } = self;
+        let Daemon {
+            home,
+            state,
+            engine,
+            intake,
+            keeper,
+            observer,
+            sources,
+            reload,
+            mut asked,
+            services,
+            once,
+            runs,
+            lock,
+            ..
+        } = self;
         let (statistics, started, kept_house, swept) =
             (self.statistics, self.started, self.kept_house, self.swept);
         let decode = reload.chain().load().decode.clone();
         let (at, key) = (home.clone(), services.clone());
         let mut work = tokio::task::spawn_blocking(move || {
             drop(keeper);
+            drop(observer);
             drop(intake);
             engine.finish();
             drop(state);
@@ -86,18 +102,20 @@ impl Daemon {
             open_stores(&home, &reload.chain().load().decode, &services).map_err(|error| error.to_string());
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
-            let working = start_pipeline(&home, stores, &reload, &services, once);
+            let working = start_pipeline(&home, stores, &reload, &services, &sources, once);
             Ok((state, working.map_err(|error| error.to_string())?))
         });
         let _ = reply.send(answer);
         let (state, working) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
-        let Working { engine, intake, keeper } = working;
+        let Working { engine, intake, keeper, observer } = working;
         Ok(Daemon {
             home,
             state,
             engine,
             intake,
             keeper,
+            observer,
+            sources,
             reload,
             asked,
             statistics,

@@ -161,10 +161,6 @@ impl<'w> Batch<'w> {
         Ok(stored)
     }
 
-    pub(super) fn connection(&self) -> &Connection {
-        &self.tx
-    }
-
     /// Runs one statement that changes rows; how many.
     pub(super) fn run(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<u64, MemoryError> {
         Ok(self.tx.prepare_cached(sql)?.execute(params)? as u64)

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use serde_json::Value;
 
 use super::schema::{row, row_range};
-use super::{Batch, MemoryError, Writer, index};
+use super::{Batch, MemoryError, Writer, embedding, index};
 use crate::session::{Identity, SessionKey};
 
 /// A session as memory.db has it.
@@ -195,6 +195,7 @@ impl Batch<'_> {
         let Some((session, _)) = self.find(identity)? else { return Ok(Removed::default()) };
         let mut removed = Removed::default();
         index::remove(self.connection(), session)?;
+        embedding::store::remove(self.connection(), session)?;
         for turn in &blank.turns {
             let sql = "UPDATE messages SET text = '', name = NULL, metadata = NULL
                        WHERE id = ? AND (text <> '' OR name IS NOT NULL OR metadata IS NOT NULL)";

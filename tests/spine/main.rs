@@ -5,12 +5,14 @@
 mod cli;
 mod demo;
 mod forget;
+mod import;
 mod launch;
 mod learn;
 mod live;
 mod pipeline;
 mod rebuild;
 mod redaction;
+mod sources;
 mod spool;
 mod state;
 mod support;
