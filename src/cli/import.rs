@@ -9,6 +9,8 @@ use crate::import::{Import, Options, Progress, Report, Since};
 use crate::session::formats::Format;
 use crate::spool::{InstanceLock, NameFilter};
 
+/// Files in the spool from which on the daemon is let to catch up.
+const WAITING: usize = 4096;
 /// Problems that are shown; `--json` has them all.
 const SHOWN: usize = 20;
 
@@ -81,6 +83,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
         dry_run: args.dry_run,
         max_size: settings.spool.max_size.0,
         min_free: settings.disk.min_free.0,
+        waiting: WAITING,
     };
     // Drawn on a terminal only.
     let bar = ProgressBar::new(0);

@@ -93,7 +93,7 @@ impl Part {
 pub(super) fn parts(paths: &[PathBuf], report: &mut Report) -> Vec<Part> {
     let mut parts = Vec::new();
     for path in paths {
-        let label = path.display().to_string();
+        let label = shown(path.as_os_str());
         let added = match std::fs::metadata(path) {
             Ok(metadata) if metadata.is_dir() => folder(path, 0, &mut parts, report),
             // The person named it, so a link is followed.
@@ -120,7 +120,7 @@ fn folder(path: &Path, depth: usize, parts: &mut Vec<Part>, report: &mut Report)
             Ok(())
         };
         if let Err(error) = result {
-            report.problem(&path.display().to_string(), None, error.to_string());
+            report.problem(&shown(path.as_os_str()), None, error.to_string());
         }
     }
     Ok(())

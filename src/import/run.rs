@@ -19,8 +19,6 @@ use crate::spool::{Delivery, DeliveryError, Home, InstanceLock};
 const LARGEST: usize = 32 << 20;
 /// Sessions that are synced together.
 const BATCH: usize = 512;
-/// With so many files in the spool the daemon is let to catch up, until half of them are gone.
-const WAITING: usize = 4096;
 /// How often is looked whether it has.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -49,6 +47,8 @@ pub struct Options {
     pub max_size: u64,
     /// Bytes that stay free on the disk.
     pub min_free: u64,
+    /// With so many files in the spool a daemon that runs is let to catch up, until half of them are gone.
+    pub waiting: usize,
 }
 
 /// Why an import stopped. What was handed over before stays so.
@@ -280,10 +280,10 @@ impl<'a> Import<'a> {
     /// Waits while too much lies in the spool and a daemon is there to take it. Without one all of it is laid ready.
     fn let_the_daemon_catch_up(&mut self) -> Result<(), ImportError> {
         let Some(delivery) = &self.delivery else { return Ok(()) };
-        if delivery.waiting()? < WAITING {
+        if delivery.waiting()? < self.options.waiting {
             return Ok(());
         }
-        while delivery.waiting()? > WAITING / 2 && InstanceLock::is_taken(self.home) {
+        while delivery.waiting()? > self.options.waiting / 2 && InstanceLock::is_taken(self.home) {
             (self.progress)(Progress::Waiting);
             std::thread::sleep(LOOK);
         }

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::zip::tests::write_zip;
 use super::{Import, Options, Report, Since};
 use crate::session::formats::Format;
-use crate::spool::Home;
+use crate::spool::{Home, InstanceLock};
 
 fn chat(id: usize) -> Value {
     let text = |text: &str| json!({"content_type": "text", "parts": [text]});
@@ -16,7 +16,15 @@ fn chat(id: usize) -> Value {
 }
 
 fn options() -> Options {
-    Options { format: Format::Auto, user: None, since: None, dry_run: false, max_size: 64 << 20, min_free: 0 }
+    Options {
+        format: Format::Auto,
+        user: None,
+        since: None,
+        dry_run: false,
+        max_size: 64 << 20,
+        min_free: 0,
+        waiting: 4096,
+    }
 }
 
 fn import(home: &Home, path: &std::path::Path, options: Options) -> Report {
@@ -121,4 +129,42 @@ fn every_program_is_told_by_its_shape() {
         let report = import(&home, &path, options());
         assert_eq!((report.imported, &report.problems[..]), (1, &[][..]), "{name}: {report:?}");
     }
+}
+
+#[test]
+fn while_a_daemon_runs_the_spool_does_not_fill_beyond_what_it_can_take() {
+    let (dir, home) = fresh();
+    let path = dir.path().join("conversations.json");
+    std::fs::write(&path, json!((0..2000).map(chat).collect::<Vec<_>>()).to_string()).unwrap();
+    let lock = InstanceLock::take(&home).unwrap();
+    let (spool, over) = (home.spool.clone(), std::sync::atomic::AtomicBool::new(false));
+    let most = std::thread::scope(|scope| {
+        let daemon = scope.spawn(|| {
+            let (mut most, mut taken, begun) = (0, 0, std::time::Instant::now());
+            while taken < 2000
+                && begun.elapsed().as_secs() < 60
+                && !over.load(std::sync::atomic::Ordering::Acquire)
+            {
+                let names = std::fs::read_dir(&spool).unwrap().map(|entry| entry.unwrap());
+                let waiting: Vec<_> =
+                    names.filter(|n| !n.file_name().as_encoded_bytes().starts_with(b".")).collect();
+                most = most.max(waiting.len());
+                for entry in waiting.iter().take(50) {
+                    std::fs::remove_file(entry.path()).unwrap();
+                    taken += 1;
+                }
+            }
+            most
+        });
+        let report = import(&home, &path, Options { waiting: 300, ..options() });
+        assert_eq!(report.imported, 2000);
+        // What is left waits for a daemon that takes its time.
+        while waiting(&home) > 0 && !daemon.is_finished() {
+            std::thread::yield_now();
+        }
+        over.store(true, std::sync::atomic::Ordering::Release);
+        daemon.join().unwrap()
+    });
+    drop(lock);
+    assert!(most <= 300 + 512, "{most} files waited at once");
 }

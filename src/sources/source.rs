@@ -73,7 +73,10 @@ impl Source {
             Err(_) => return,
         };
         let (sink, rescan) = (sink.clone(), self.rescan.clone());
-        let watcher = notify::recommended_watcher(move |event| hear(index, event, &sink, &rescan));
+        let watcher = RecommendedWatcher::new(
+            move |event| hear(index, event, &sink, &rescan),
+            notify::Config::default().with_follow_symlinks(false),
+        );
         match watcher.and_then(|mut watcher| watcher.watch(&folder, mode).map(|()| watcher)) {
             Ok(watcher) => {
                 info!(program, path = %path.display(), "watching a source");
@@ -95,6 +98,10 @@ impl Source {
     /// Something happened to a path.
     pub(super) fn changed(&mut self, path: &Path) {
         let Some(file) = self.settings.program.file_of(path).or_else(|| self.is_itself(path)) else { return };
+        // A folder on the way that is a link leads elsewhere; the source itself is known without links.
+        if file.parent().is_none_or(|folder| without_links(folder) != folder) {
+            return;
+        }
         let at = Instant::now() + self.settings.quiet;
         if self.settings.program.is_file() {
             // Somebody always writes to a database; that must not put its turn off for ever.

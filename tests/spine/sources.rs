@@ -94,6 +94,15 @@ fn a_transcript_is_learned_at_rest_again_when_it_grows_and_nothing_in_its_folder
     // A new start finds nothing new.
     let files = home.done().len();
     let daemon = home.start();
+    // A link is not followed, wherever it leads and whenever something happens there.
+    let outside = home.folder().join("outside");
+    fs::create_dir(&outside).unwrap();
+    std::os::unix::fs::symlink(&outside, folder.parent().unwrap().join("linked")).unwrap();
+    fs::write(
+        outside.join("9c33.jsonl"),
+        line("v", "", "9c33", "user", "Mine?") + &line("w", "v", "9c33", "assistant", "No."),
+    )
+    .unwrap();
     fs::write(
         folder.join("8b22.jsonl"),
         line("x", "", "8b22", "user", "Hm?") + &line("y", "x", "8b22", "assistant", "Yes."),
