@@ -14,10 +14,10 @@
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
 //! 8. [`training`]: the examples a model can be trained on.
-//! 9. [`publish`]: how a trained version reaches the program that answers the user.
+//! 9. `publish`: how a trained version reaches the program that answers the user.
 //!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, [`text`] holds what several stages need to read prose, and [`wire`] talks to servers.
+//! command line, [`text`] holds what several stages need to read prose, and `wire` talks to servers.
 
 pub mod cli;
 pub mod config;
@@ -26,6 +26,7 @@ pub mod memory;
 pub mod outbox;
 pub mod pipeline;
 pub mod platform;
+#[cfg(feature = "trainer")]
 pub mod publish;
 pub mod session;
 pub mod spool;
@@ -33,9 +34,10 @@ pub mod stages;
 pub mod state;
 pub mod text;
 pub mod training;
+#[cfg(feature = "trainer")]
 pub mod wire;
 
 /// Stand-ins for the servers that ATLES talks to.
-#[cfg(test)]
+#[cfg(all(test, feature = "trainer", feature = "http"))]
 #[path = "../tests/stand_in/mod.rs"]
 mod stand_in;

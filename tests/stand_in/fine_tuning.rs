@@ -141,9 +141,8 @@ impl State {
         }
         let (start, end) = (format!("--{border}\r\n"), format!("\r\n--{border}--\r\n"));
         let part = |name: &str| {
-            let mut parts = body
-                .split(start.as_str())
-                .filter(|part| part.contains(&format!("name=\"{name}\"")));
+            let mut parts =
+                body.split(start.as_str()).filter(|part| part.contains(&format!("name=\"{name}\"")));
             let (_, content) = parts.next()?.split_once("\r\n\r\n")?;
             let content = content.strip_suffix(end.as_str()).unwrap_or(content);
             Some(content.strip_suffix("\r\n").unwrap_or(content).to_owned())
@@ -207,7 +206,10 @@ impl State {
         if self.habits == Habits::Mistral {
             fields.insert(
                 "checkpoints".into(),
-                json!([{ "step_number": 3, "metrics": { "valid_loss": 0.75 } }]),
+                json!([
+                    { "step_number": 3, "metrics": { "valid_loss": 0.75 } },
+                    { "step_number": 1, "metrics": { "valid_loss": 1.0 } },
+                ]),
             );
         }
         Answer::Json(200, job)
@@ -216,7 +218,7 @@ impl State {
 
 /// The newest first, as OpenAI lists them.
 fn events() -> Value {
-    let metrics = |step: u64, loss: f64| json!({ "type": "metrics", "message": "Step", "data": { "step": step, "train_loss": loss } });
+    let metrics = |step: u64, loss: f64| json!({ "type": "metrics", "message": "Step", "data": { "step": step, "train_loss": loss, "valid_loss": loss + 0.5 } });
     json!({ "object": "list", "data": [
         { "type": "message", "message": "The job has successfully completed" },
         metrics(2, 1.5), metrics(1, 2.0),
