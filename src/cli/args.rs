@@ -4,9 +4,9 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
 #[cfg(feature = "trainer")]
 use super::{models, train};
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]

@@ -10,3 +10,14 @@ mod redaction;
 mod spool;
 mod state;
 mod support;
+#[cfg(feature = "trainer")]
+#[path = "../../src/training/model/tiny.rs"]
+mod tiny;
+/// For `tiny`, which the library's own tests use too.
+#[cfg(feature = "trainer")]
+mod training {
+    pub(crate) use atles::training::gguf;
+}
+#[cfg(feature = "trainer")]
+#[path = "training.rs"]
+mod training_runs;

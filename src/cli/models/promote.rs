@@ -61,10 +61,7 @@ pub(in crate::cli) fn rollback(config: Option<&Path>) -> Exit {
 
 fn point(home: &Home, versions: &Versions, name: Option<&str>) -> Exit {
     if let Err(problem) = versions.set_current(name) {
-        say::error(
-            format_args!("cannot write {}: {problem}", home.models().join("current").display()),
-            None,
-        );
+        say::error(format_args!("cannot write {}: {problem}", home.models().join("current").display()), None);
         return Exit::Failure;
     }
     eprintln!("{} is current", name.unwrap_or("the base alone"));
