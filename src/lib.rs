@@ -13,7 +13,7 @@
 //! 5. [`stages`]: the kinds of stage, one file each.
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
-//! 8. [`training`]: the examples a model can be trained on.
+//! 8. [`training`]: what a model is trained on, the runs that train it beside all this, the versions that come of it.
 //!
 //! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
 //! command line, and [`text`] holds what several stages need to read prose.
