@@ -14,7 +14,7 @@
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
 //! 8. [`live`]: chats that still run: what they say is recallable before they end, and those whose app died are learned.
-//! 9. [`training`]: the examples a model can be trained on.
+//! 9. [`training`]: what a model is trained on, the runs that train it beside all this, the versions that come of it.
 //! 10. `publish`: how a trained version reaches the program that answers the user.
 //!
 //! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.

@@ -34,6 +34,7 @@ pub struct Manager {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
+    settings: Mutex<Training>,
 }
 
 /// What the thread is asked.
@@ -70,6 +71,7 @@ impl Manager {
     pub fn start(home: &Home, config_dir: PathBuf, settings: Training, once: bool) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
+        let known = Mutex::new(settings.clone());
         let worker = Worker {
             tally: Tally::of(TrainingSet::of(home)),
             versions: Versions::of(home),
@@ -86,12 +88,16 @@ impl Manager {
             too_little: None,
         };
         let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker.run(&inbox))?;
-        Ok(Manager { orders: Some(orders), thread: Some(thread), stop, shared })
+        Ok(Manager { orders: Some(orders), thread: Some(thread), stop, shared, settings: known })
     }
 
     /// Takes over `[training]` as it is now; a run that is under way keeps what it began with.
     pub fn set_settings(&self, settings: &Training) {
-        self.order(Order::Settings(Box::new(settings.clone())));
+        let mut known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != *settings {
+            known.clone_from(settings);
+            self.order(Order::Settings(Box::new(settings.clone())));
+        }
     }
 
     /// The run that is under way.
@@ -164,10 +170,8 @@ impl Worker {
         loop {
             match inbox.recv_timeout(LOOK) {
                 Ok(Order::Settings(settings)) => {
-                    if self.settings != *settings {
-                        self.settings = *settings;
-                        (self.not_before, self.too_little, self.pause) = (None, None, PAUSE);
-                    }
+                    self.settings = *settings;
+                    (self.not_before, self.too_little, self.pause) = (None, None, PAUSE);
                 }
                 Ok(Order::Finish(reply)) => {
                     self.count(true);
