@@ -5,7 +5,8 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
-    Exit, check, demo, eval, failed, init, models_embedding, profile, recall, run, say, status, submit,
+    Exit, check, demo, eval, export, failed, import_memory, init, models_embedding, profile, recall, run,
+    say, status, submit,
 };
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
@@ -39,6 +40,10 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Write out what was learned.
+    Export(export::Args),
+    /// Take in what was learned elsewhere.
+    Import(import_memory::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Fetch what recall can use beside words.
@@ -70,6 +75,8 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        Verb::Export(args) => export::run(config, &args),
+        Verb::Import(args) => import_memory::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Models(args) => models_embedding::run(&args),
         Verb::Completions { shell } => {
