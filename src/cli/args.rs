@@ -7,7 +7,8 @@ use clap_complete::Shell;
 #[cfg(not(feature = "trainer"))]
 use super::models_embedding;
 use super::{
-    Exit, check, demo, eval, failed, forget, import, init, profile, rebuild, recall, run, say, status, submit,
+    Exit, check, demo, eval, export, failed, forget, import, init, profile, rebuild, recall, run, say, status,
+    submit,
 };
 #[cfg(feature = "trainer")]
 use super::{models, train};
@@ -55,6 +56,8 @@ enum Verb {
     Forget(forget::Args),
     /// Make memory.db anew from done/, with today's pipeline.
     Rebuild(rebuild::Args),
+    /// Write out what was learned.
+    Export(export::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Fetch what recall can use beside words.
@@ -94,6 +97,7 @@ pub fn main() -> ExitCode {
         Verb::Train(args) => train::run(config, &args),
         Verb::Forget(args) => forget::run(config, &args),
         Verb::Rebuild(args) => rebuild::run(config, &args),
+        Verb::Export(args) => export::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         #[cfg(not(feature = "trainer"))]
         Verb::Models(args) => models_embedding::run(&args),

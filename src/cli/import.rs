@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{ProgressBar, ProgressStyle};
 use jiff::{Timestamp, civil, tz::TimeZone};
 
-use super::{Exit, open, say};
+use super::{Exit, import_memory, open, say};
 use crate::daemon::{Services, home_of};
 use crate::import::{Import, Options, Progress, Report, Since};
 use crate::session::formats::Format;
@@ -16,7 +16,10 @@ const SHOWN: usize = 20;
 
 /// Options of `atles import`.
 #[derive(Debug, clap::Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Args {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Exports as they come (zip or unpacked), chat files, transcripts in Markdown or text, or folders of them.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
@@ -38,6 +41,13 @@ pub(super) struct Args {
     json: bool,
 }
 
+#[derive(Debug, clap::Subcommand)]
+enum Verb {
+    /// Read what `atles export --format jsonl` wrote. All of it, or with one bad line nothing. What is there already
+    /// stays as it is.
+    Memory(import_memory::Args),
+}
+
 fn format(text: &str) -> Result<Format, String> {
     serde_json::from_value(text.into()).map_err(|error| error.to_string())
 }
@@ -55,6 +65,9 @@ fn since(text: &str) -> Result<Since, String> {
 }
 
 pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
+    if let Some(Verb::Memory(args)) = &args.verb {
+        return import_memory::run(config, args);
+    }
     let services = Services::default();
     let loaded = match open::config(config, &services) {
         Ok(loaded) => loaded,

@@ -5,9 +5,11 @@ mod check;
 mod demo;
 mod eval;
 mod exit;
+mod export;
 mod failed;
 mod forget;
 mod import;
+mod import_memory;
 mod init;
 mod launch;
 #[cfg(feature = "trainer")]

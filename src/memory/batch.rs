@@ -29,6 +29,14 @@ pub struct Stored {
     pub unchanged: bool,
 }
 
+/// What is stored of a session.
+pub(super) struct Standing {
+    /// The hash of its content.
+    pub key: [u8; 32],
+    /// How many messages it has.
+    pub messages: u64,
+}
+
 /// Sessions on their way into memory.db, all or none. Dropped without [`Batch::commit`], it leaves nothing.
 #[derive(Debug)]
 pub struct Batch<'w> {
@@ -119,6 +127,30 @@ impl<'w> Batch<'w> {
     /// The database as it stands in the batch.
     pub(super) fn connection(&self) -> &Connection {
         &self.tx
+    }
+
+    /// What is stored under an identity.
+    pub(super) fn standing(&self, identity: &Identity) -> Result<Option<Standing>, MemoryError> {
+        let sql = "SELECT key, message_count FROM sessions WHERE identity = ?";
+        let mut look_up = self.tx.prepare_cached(sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(Standing { key: row.get(0)?, messages: row.get(1)? });
+        Ok(look_up.query_row([identity.0], read).optional()?)
+    }
+
+    /// Has the rows of one more session of a user written, by the session's number and the user's. `write` returns the
+    /// bytes of its texts.
+    pub(super) fn write_rows(
+        &mut self,
+        user_id: Option<&str>,
+        write: impl FnOnce(&rusqlite::Connection, i64, i64) -> Result<u64, MemoryError>,
+    ) -> Result<(), MemoryError> {
+        self.refuse_if_torn()?;
+        self.torn = true;
+        let user = self.user(user_id)?;
+        self.bytes += write(&self.tx, self.next_session, user)?;
+        self.next_session += 1;
+        self.torn = false;
+        Ok(())
     }
 
     pub(super) fn refuse_if_torn(&self) -> Result<(), MemoryError> {

@@ -19,6 +19,7 @@ pub mod reader;
 pub mod recall;
 mod rows;
 mod schema;
+pub mod transfer;
 mod writer;
 
 pub use batch::{Batch, Stored};

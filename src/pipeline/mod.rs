@@ -35,6 +35,7 @@ pub mod when;
 pub use chain::{Chain, Rehearsed};
 pub use dispatcher::Gauges;
 pub use engine::{Engine, EngineError, Parts};
+pub use known_stems::KnownStems;
 pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use recovery::rebuild_state;
 pub use runner::Stop;

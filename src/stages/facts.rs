@@ -36,6 +36,7 @@ pub struct FactsSettings {
 }
 
 /// Whether of an attribute a later value takes the earlier one's place.
+#[cfg(feature = "http")]
 pub(super) fn is_exclusive(attribute: &str) -> bool {
     RULES.iter().any(|rule| rule.attribute == attribute && rule.exclusive)
 }

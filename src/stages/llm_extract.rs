@@ -1,7 +1,9 @@
 //! `llm_extract`: facts and preferences that a language model finds, each with the words that prove it.
 
+#[cfg(feature = "http")]
 mod answer;
 mod cache;
+#[cfg(feature = "http")]
 mod prompt;
 #[cfg(feature = "http")]
 mod work;
@@ -85,6 +87,7 @@ impl Default for LlmExtractSettings {
     }
 }
 
+#[cfg(feature = "http")]
 impl LlmExtractSettings {
     fn problems(&self) -> Vec<Problem> {
         let mut problems = Vec::new();

@@ -8,6 +8,7 @@
 mod error;
 mod find;
 mod half;
+pub(super) mod packed;
 pub mod pull;
 pub(super) mod store;
 mod text;

@@ -1,17 +1,15 @@
 //! The vectors of turns in memory.db.
 //!
-//! For each session one row: turn after turn its ordinal (`u32`), a scale (`f32`), and the numbers of its vector as
-//! bytes from -127 to 127, which times the scale give the vector; all little-endian. As with the index, a mark says up
-//! to which session the vectors are there; the writer moves it on when it has nothing else to do.
+//! For each session one row with its turns, [`super::packed`]. As with the index, a mark says up to which session the
+//! vectors are there; the writer moves it on when it has nothing else to do.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
+use super::packed::append;
 use super::{EmbeddingError, Reader};
 use crate::memory::MemoryError;
 use crate::memory::schema::row_range;
 
-/// Bytes before the numbers of a turn.
-pub(in crate::memory) const TURN_HEAD: usize = 8;
 /// Bytes of text after which a step ends, so that no step holds the database for long.
 const STEP_BYTES: u64 = 256 << 10;
 /// Sessions in one step of [`catch_up`].
@@ -111,12 +109,4 @@ fn turns_of(conn: &Connection, session: i64, reader: &mut Reader) -> Result<Vec<
 
 pub(in crate::memory) fn unreadable(problem: EmbeddingError) -> MemoryError {
     MemoryError::Embedding(Box::new(problem))
-}
-
-fn append(turns: &mut Vec<u8>, ordinal: u32, vector: &[f32]) {
-    let largest = vector.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-    let scale = largest / 127.0;
-    turns.extend(ordinal.to_le_bytes());
-    turns.extend(scale.to_le_bytes());
-    turns.extend(vector.iter().map(|value| (value / scale).round() as i8 as u8));
 }

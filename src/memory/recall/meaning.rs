@@ -14,7 +14,8 @@ use super::times::time_of;
 use super::weights::Weights;
 use crate::memory::MemoryError;
 use crate::memory::embedding::Reader;
-use crate::memory::embedding::store::{TURN_HEAD, unreadable};
+use crate::memory::embedding::packed::Asked;
+use crate::memory::embedding::store::unreadable;
 
 /// Turns of this lane that are brought into the answer.
 const KEEP: usize = 200;
@@ -97,12 +98,9 @@ fn closest(
             continue;
         }
         session_turns.clear();
-        for turn in row.get_ref(1)?.as_blob().unwrap_or_default().chunks_exact(TURN_HEAD + question.len()) {
-            let Some((ordinal, rest)) = turn.split_first_chunk() else { continue };
-            let Some((scale, numbers)) = rest.split_first_chunk() else { continue };
-            let likeness = f32::from_le_bytes(*scale) * asked.times(numbers);
-            session_turns.push((session << BITS | i64::from(u32::from_le_bytes(*ordinal)), likeness));
-        }
+        asked.compare(row.get_ref(1)?.as_blob().unwrap_or_default(), |ordinal, close| {
+            session_turns.push((session << BITS | i64::from(ordinal), close));
+        });
         spread(&session_turns, neighbours, &mut close);
         if close.len() >= 8 * KEEP {
             best(&mut close);
@@ -145,24 +143,5 @@ fn spread(turns: &[(i64, f32)], share: f32, close: &mut Vec<(i64, f32)>) {
             }
         }
         close.push((*row, sum / count + session));
-    }
-}
-
-/// The question's vector in whole numbers, so that a product needs nothing but whole numbers.
-struct Asked {
-    numbers: Vec<i16>,
-    scale: f32,
-}
-
-impl Asked {
-    fn new(vector: &[f32]) -> Self {
-        let largest = vector.iter().fold(f32::MIN_POSITIVE, |largest, value| largest.max(value.abs()));
-        let scale = largest / 2047.0;
-        Asked { numbers: vector.iter().map(|value| (value / scale).round() as i16).collect(), scale }
-    }
-
-    fn times(&self, numbers: &[u8]) -> f32 {
-        let product = |(a, b): (&i16, &u8)| i32::from(*a) * i32::from(b.cast_signed());
-        self.numbers.iter().zip(numbers).map(product).sum::<i32>() as f32 * self.scale
     }
 }
