@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::ForgetError;
 use super::needle::Needle;
 use super::receipt::{FileGone, Receipt, replace};
-use super::run::ForgetError;
 use super::survey::{Target, Targets};
 use crate::memory::forget::scrub;
 use crate::spool::Home;

@@ -9,11 +9,11 @@ use regex::bytes::Regex;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::ForgetError;
 use super::forgotten::{first_of, identities_of};
 use super::needle::Needle;
 use super::originals::{Fate, Rewritten, emptied, rewrite};
 use super::receipt::{FileGone, SessionGone, TurnHash};
-use super::run::ForgetError;
 use super::{Order, What};
 use crate::memory::forget::{self as memory, Known, Turns};
 use crate::platform;

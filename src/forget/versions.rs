@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::ForgetError;
 use super::receipt::{Receipt, replace};
 use super::records::{files_below, name_of, read};
-use super::run::ForgetError;
 use super::survey::Targets;
 use crate::spool::Home;
 

@@ -27,6 +27,8 @@ pub struct Known {
     pub file: String,
     /// Messages it has.
     pub messages: usize,
+    /// When it was learned, in milliseconds since 1970.
+    pub learned_ms: i64,
 }
 
 /// Where something stands: by session row, the ordinals of the messages.
@@ -65,7 +67,7 @@ pub struct Removed {
 
 /// Every session there is, those of which only signatures are kept included.
 pub fn sessions(conn: &Connection) -> Result<Vec<Known>, MemoryError> {
-    let sql = "SELECT s.id, s.identity, s.key, s.session_id, u.user_id, s.file, s.message_count
+    let sql = "SELECT s.id, s.identity, s.key, s.session_id, u.user_id, s.file, s.message_count, s.learned_ms
                FROM sessions s JOIN users u ON u.id = s.user ORDER BY s.id";
     let mut statement = conn.prepare(sql)?;
     let rows = statement.query_map([], |row| {
@@ -77,6 +79,7 @@ pub fn sessions(conn: &Connection) -> Result<Vec<Known>, MemoryError> {
             user_id: row.get(4)?,
             file: row.get(5)?,
             messages: row.get(6)?,
+            learned_ms: row.get(7)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
