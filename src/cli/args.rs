@@ -5,8 +5,13 @@ use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
 use super::{
+use super::{
     Exit, check, demo, eval, failed, forget, init, profile, rebuild, recall, run, say, status, submit,
 };
+#[cfg(not(feature = "trainer"))]
+use super::models_embedding;
+#[cfg(feature = "trainer")]
+use super::{models, train};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -39,12 +44,21 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Fine-tune the model on what was collected, or tell what waits for that.
+    #[cfg(feature = "trainer")]
+    Train(train::Args),
+    /// The base models, and the versions trained from them.
+    #[cfg(feature = "trainer")]
+    Models(models::Args),
     /// Take something back: out of memory, training data, logs and the dropped files.
     Forget(forget::Args),
     /// Make memory.db anew from done/, with today's pipeline.
     Rebuild(rebuild::Args),
     /// Measure how much is found.
     Eval(eval::Args),
+    /// Fetch what recall can use beside words.
+    #[cfg(not(feature = "trainer"))]
+    Models(models_embedding::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -72,9 +86,15 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Models(args) => models::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Train(args) => train::run(config, &args),
         Verb::Forget(args) => forget::run(config, &args),
         Verb::Rebuild(args) => rebuild::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
+        #[cfg(not(feature = "trainer"))]
+        Verb::Models(args) => models_embedding::run(&args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
             let mut script = Vec::new();

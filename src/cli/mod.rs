@@ -8,7 +8,12 @@ mod exit;
 mod failed;
 mod forget;
 mod init;
+mod launch;
+#[cfg(feature = "trainer")]
+mod models;
+mod models_embedding;
 mod open;
+mod outcome;
 mod profile;
 mod rebuild;
 mod recall;
@@ -17,6 +22,8 @@ mod run;
 mod say;
 mod status;
 mod submit;
+#[cfg(feature = "trainer")]
+mod train;
 
 pub use args::{Cli, main};
 pub use exit::Exit;

@@ -137,6 +137,11 @@ pub fn load(path: &Path, services: &dyn Fn(&Path, &Path) -> Services) -> Result<
 /// The folders that a pipeline.toml names, without its stages. `None` if anything is odd about it: then [`load`] says
 /// what.
 pub fn folders(path: &Path) -> Option<Folders> {
+    settings_and_folders(path).map(|(_, folders)| folders)
+}
+
+/// What a pipeline.toml says beside its stages. `None` if anything is odd about it: then [`load`] says what.
+pub fn settings_and_folders(path: &Path) -> Option<(Settings, Folders)> {
     let path = std::path::absolute(path).ok()?;
     if std::fs::metadata(&path).ok()?.len() > LARGEST {
         return None;
@@ -151,7 +156,7 @@ pub fn folders(path: &Path) -> Option<Folders> {
     let Peeled { value, findings, .. } = peel::<Settings>(root, &[]);
     let settings = value.filter(|_| findings.is_empty())?;
     let folders = Folders::of(&settings, path.parent()?);
-    (faults(&settings).is_empty() && folder_faults(&folders).is_empty()).then_some(folders)
+    (faults(&settings).is_empty() && folder_faults(&folders).is_empty()).then_some((settings, folders))
 }
 
 /// Reads the text of a pipeline.toml, and says all that is wrong with it at once. Touches neither disk nor network.

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Glob, Span};
+use super::{ByteSize, Glob, Span, Training};
 
 /// The version of pipeline.toml that this build reads.
 pub const VERSION: i64 = 1;
@@ -28,6 +28,10 @@ pub struct Settings {
     pub logs: Logs,
     /// What happens when the disk fills up.
     pub disk: Disk,
+    /// Fine-tuning a model on what the stage `fine_tune` collected.
+    pub training: Training,
+    /// How what was learned is found again.
+    pub recall: Recall,
 }
 
 /// Where memory, training data, logs and state live.
@@ -73,6 +77,11 @@ pub struct Spool {
     pub max_size: ByteSize,
     /// How new files are noticed.
     pub watcher: Watcher,
+    /// A chat that an app tracks with a client, and whose app died, is learned when it has been silent for so long.
+    pub live_timeout: Span,
+    /// Whether the facts and preferences of such a chat are recallable while it still runs. They hold until it ends;
+    /// then the session as a whole takes their place. `exec` and `http` stages are not asked before the end.
+    pub follow: bool,
 }
 
 impl Default for Spool {
@@ -88,6 +97,8 @@ impl Default for Spool {
             rescan: Span::secs(10),
             max_size: ByteSize(64 << 20),
             watcher: Watcher::default(),
+            live_timeout: Span::secs(10),
+            follow: true,
         }
     }
 }
@@ -224,6 +235,25 @@ impl Default for Disk {
     fn default() -> Self {
         Disk { min_free: ByteSize(64 << 20) }
     }
+}
+
+/// How what was learned is found again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recall {
+    /// Whether meanings are compared beside words. Takes effect with the next start of the daemon.
+    pub embeddings: Embeddings,
+}
+
+/// Whether meanings are compared beside words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Embeddings {
+    /// If the vectors of words were pulled (`atles models pull wordllama`).
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// The keys that every `[[stage]]` may have, beside those of its kind.

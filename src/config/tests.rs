@@ -95,7 +95,7 @@ macro_rules! any_kind {
 }
 any_kind!(
     AnyRedact "redact", AnyTopics "topics", AnyPreferences "preferences", AnyPatterns "patterns", AnyFacts "facts",
-    AnyMemory "memory", AnyTrainingData "training_data", AnySessionLog "session_log"
+    AnyMemory "memory", AnyTrainingData "training_data", AnyFineTune "fine_tune", AnySessionLog "session_log"
 );
 
 /// A chain without anything to say about it.
@@ -281,10 +281,30 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
     for (section, _) in schema["properties"].as_object().unwrap() {
         assert!(text.contains(&format!("\n[{section}]")), "[{section}]");
     }
-    for definition in ["Home", "Spool", "Retention", "Workers", "Retry", "Shutdown", "Logs", "Rotate", "Disk"]
-    {
+    for definition in [
+        "Home",
+        "Spool",
+        "Retention",
+        "Workers",
+        "Retry",
+        "Shutdown",
+        "Logs",
+        "Rotate",
+        "Disk",
+        "Publish",
+        "OllamaTarget",
+        "LlamaServerTarget",
+        "FolderTarget",
+        "CommandTrainer",
+        "OpenaiTrainer",
+    ] {
         for (key, _) in schema["$defs"][definition]["properties"].as_object().unwrap() {
-            let written = [format!("\n{key} = "), format!("\n# {key} = "), format!("\n[logs.{key}]")];
+            let written = [
+                format!("\n{key} = "),
+                format!("\n# {key} = "),
+                format!("\n[logs.{key}]"),
+                format!("\n[training.publish.{key}]"),
+            ];
             assert!(written.iter().any(|line| text.contains(line)), "{definition}.{key}");
         }
     }

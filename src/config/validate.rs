@@ -2,6 +2,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::load::Folders;
+use super::training::training_faults;
 use super::{ByteSize, Retry, Settings, Span};
 
 /// Something that types alone do not forbid.
@@ -13,7 +14,7 @@ pub(super) struct Fault {
     pub(super) hint: String,
 }
 
-fn fault(keys: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Fault {
+pub(super) fn fault(keys: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Fault {
     let keys = keys.iter().map(|key| (*key).to_owned()).collect();
     Fault { keys, message: message.into(), hint: hint.into() }
 }
@@ -78,6 +79,7 @@ pub(super) fn faults(settings: &Settings) -> Vec<Fault> {
         );
     }
     all.extend(retry_faults(retry, "retry"));
+    all.extend(training_faults(&settings.training));
     all.extend(path_faults(settings));
     all
 }

@@ -8,7 +8,7 @@ use tracing::{error, info, warn};
 
 use super::boot::open_stores;
 use super::control::{Request, Response};
-use super::run::{Reply, start_pipeline};
+use super::run::{Reply, Working, start_pipeline};
 use super::{Daemon, Report};
 use crate::forget::{self, ForgetError, Order, Receipt};
 use crate::pipeline::Stop;
@@ -45,12 +45,13 @@ impl Daemon {
     /// Forgets, now that the pipeline has ended, and starts it again. `Err` says why it could not be started.
     pub(super) async fn forget(mut self) -> Result<Self, String> {
         let Some(Forgetting { order, reply, .. }) = self.forgetting.take() else { return Ok(self) };
-        let Daemon { home, state, engine, intake, reload, mut asked, services, once, lock, .. } = self;
+        let Daemon { home, state, engine, intake, keeper, reload, mut asked, services, once, runs, lock, .. } = self;
         let (statistics, started, kept_house, swept) =
             (self.statistics, self.started, self.kept_house, self.swept);
         let decode = reload.chain().load().decode.clone();
         let (at, key) = (home.clone(), services.clone());
         let mut work = tokio::task::spawn_blocking(move || {
+            drop(keeper);
             drop(intake);
             engine.finish();
             drop(state);
@@ -85,20 +86,22 @@ impl Daemon {
             open_stores(&home, &reload.chain().load().decode, &services).map_err(|error| error.to_string());
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
-            let (engine, intake) =
-                start_pipeline(&home, stores, &reload, &services, once).map_err(|error| error.to_string())?;
-            Ok((state, engine, intake))
+            let working = start_pipeline(&home, stores, &reload, &services, once);
+            Ok((state, working.map_err(|error| error.to_string())?))
         });
         let _ = reply.send(answer);
-        let (state, engine, intake) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
+        let (state, working) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
+        let Working { engine, intake, keeper } = working;
         Ok(Daemon {
             home,
             state,
             engine,
             intake,
+            keeper,
             reload,
             asked,
             statistics,
+            runs,
             started,
             kept_house,
             swept,

@@ -11,6 +11,7 @@ mod run;
 mod services;
 mod statistics;
 mod status;
+mod training;
 
 pub use boot::{BootError, Booted, boot, home_of};
 pub use control::{ControlError, Request, Response, ask, ask_patiently};

@@ -14,13 +14,17 @@ use super::control::{Request, Response};
 use super::forgetting::{Forgetting, patience};
 use super::reload::Reload;
 use super::statistics::StatisticsFile;
+use super::training::Runs;
 use super::{Report, Services};
-use crate::config::{Loaded, Settings, Span, Watcher};
+use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
+use crate::live::{self, Keeper};
+use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
 use crate::spool::{
-    Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
+    AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
+    WatcherKind, sweep,
 };
 use crate::state::{State, Totals};
 
@@ -35,9 +39,12 @@ pub struct Daemon {
     pub(super) state: State,
     pub(super) engine: Engine,
     pub(super) intake: Intake,
+    /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
+    pub(super) keeper: Option<Keeper>,
     pub(super) reload: Reload,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) statistics: StatisticsFile,
+    pub(super) runs: std::sync::Arc<Runs>,
     pub(super) started: Instant,
     pub(super) kept_house: Option<Instant>,
     pub(super) swept: Option<Instant>,
@@ -86,17 +93,23 @@ impl Daemon {
     /// # Errors
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
+        let training = loaded.config.settings.training.clone();
+        let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
         let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
         let reload = Reload::new(loaded, services.clone());
         let stores = Stores { state: state.clone(), memory, forgotten };
-        let (engine, intake) = start_pipeline(&home, stores, &reload, &services, once)?;
+        let Working { engine, intake, keeper } = start_pipeline(&home, stores, &reload, &services, once)?;
         let asked = start_control(&home);
+        let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
+        let runs = Runs::start(&home, &config_dir, &training, once)
+            .map_err(|source| BootError::File { path: home.models(), source })?;
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
             recovered = engine.recovered, "started"
         );
         Ok(Daemon {
             statistics: StatisticsFile::new(home.clone()),
+            runs: std::sync::Arc::new(runs),
             started: Instant::now(),
             kept_house: None,
             swept: None,
@@ -105,6 +118,7 @@ impl Daemon {
             state,
             engine,
             intake,
+            keeper,
             reload,
             asked,
             services,
@@ -155,7 +169,7 @@ impl Daemon {
             }
         };
         watch(self.running());
-        self.finish(&ended).await;
+        self.finish(&ended, stop.is_some()).await;
         ended
     }
 
@@ -171,25 +185,36 @@ impl Daemon {
         info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
+        self.runs.stop();
         stop.get_or_insert(StopAsked {
             until: Instant::now() + self.reload.settings().shutdown.deadline.0,
             late: false,
         });
     }
 
-    async fn finish(self, ended: &Ended) {
-        let Daemon { engine, intake, home, mut statistics, .. } = self;
-        let totals = engine.totals();
-        // Both wait for threads.
+    async fn finish(self, ended: &Ended, stopping: bool) {
+        let mut totals = self.totals();
+        let Daemon { engine, intake, keeper, home, mut statistics, runs, once, .. } = self;
+        // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(keeper);
             drop(intake);
             engine.finish();
         });
         if waited.await.is_err() {
             error!("the pipeline did not end cleanly");
         }
+        // Now that everything learned is in the training set.
+        if once && !stopping && *ended == Ended::Well {
+            train_what_is_due(&runs).await;
+            totals.fine_tunes = runs.promoted();
+        }
         if let Err(problem) = statistics.write(totals, 0, 0) {
             warn!(error = %problem, "the statistics cannot be written");
+        }
+        // A run that is under way ends within a second.
+        if tokio::task::spawn_blocking(move || drop(runs)).await.is_err() {
+            error!("the training did not end cleanly");
         }
         let _ = std::fs::remove_file(home.socket());
         info!(?ended, learned = totals.files_learned, failed = totals.failed, "stopped");
@@ -201,8 +226,12 @@ impl Daemon {
             settled: gauges.settled.load(Ordering::Relaxed),
             failed: gauges.failed.load(Ordering::Relaxed),
             parked: gauges.parked.load(Ordering::Relaxed),
-            totals: self.engine.totals(),
+            totals: self.totals(),
         }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals { fine_tunes: self.runs.promoted(), ..self.engine.totals() }
     }
 
     fn keep_house(&mut self) {
@@ -211,6 +240,7 @@ impl Daemon {
         }
         self.kept_house = Some(Instant::now());
         self.reload.poll();
+        self.runs.set_settings(&self.reload.settings().training);
         let running = self.running();
         let in_flight = self.engine.gauges.in_flight.load(Ordering::Relaxed) as u64;
         if let Err(problem) = self.statistics.write(running.totals, in_flight, running.parked as u64) {
@@ -264,12 +294,29 @@ impl Daemon {
             paused: read(&gauges.paused).or_else(|| read(&intake.trouble)),
             settling: intake.waiting.load(Ordering::Relaxed) as u64,
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
+            live: self.keeper.as_ref().map_or(0, Keeper::running) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
-            totals: Some(self.engine.totals()),
+            training: self.runs.under_way(),
+            queued_answers: self.runs.queued(),
+            totals: Some(self.totals()),
             ..Report::default()
         };
         report.look_at(&self.home)
+    }
+}
+
+/// Trains if the trigger holds; a signal stops that within a second, and the next start goes on from there.
+async fn train_what_is_due(runs: &std::sync::Arc<Runs>) {
+    let mut signals = Signals::new();
+    let working = runs.clone();
+    let mut work = tokio::task::spawn_blocking(move || working.finish_due());
+    tokio::select! {
+        _ = &mut work => {}
+        () = signals.next() => {
+            runs.stop();
+            let _ = work.await;
+        }
     }
 }
 
@@ -292,6 +339,13 @@ async fn deadline(stop: Option<StopAsked>) {
     }
 }
 
+/// What works on files.
+pub(super) struct Working {
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    pub(super) keeper: Option<Keeper>,
+}
+
 /// Starts what works on files.
 pub(super) fn start_pipeline(
     home: &Home,
@@ -299,13 +353,18 @@ pub(super) fn start_pipeline(
     reload: &Reload,
     services: &Services,
     once: bool,
-) -> Result<(Engine, Intake), BootError> {
+) -> Result<Working, BootError> {
     let settings = reload.settings();
     let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
-    let Stores { state, memory, forgotten } = stores;
+    let Stores { state, mut memory, forgotten } = stores;
+    keep_meanings(&mut memory, settings);
+    let rules = adoption_rules(settings);
+    if once {
+        live::settle_once(home, &mut memory, &rules)?;
+    }
     let parts = Parts {
         home: home.clone(),
-        state,
+        state: state.clone(),
         memory,
         examples: services.examples(),
         forgotten,
@@ -315,9 +374,51 @@ pub(super) fn start_pipeline(
         once,
     };
     let engine = Engine::start(parts, from_intake)?;
-    let intake = start_intake(home, settings, claimed, once)
+    let (hints, changed) = LiveHints::new();
+    let keeper = live::Parts {
+        home: home.clone(),
+        state,
+        chain: reload.chain(),
+        clock: Clock::default(),
+        rules,
+        follow: settings.spool.follow,
+        rescan: settings.spool.rescan.0,
+        hints: hints.clone(),
+        changed,
+    };
+    let keeper = if once { None } else { start_keeper(keeper) };
+    let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints))
         .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
-    Ok((engine, intake))
+    Ok(Working { engine, intake, keeper })
+}
+
+/// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
+fn keep_meanings(memory: &mut Writer, settings: &Settings) {
+    if settings.recall.embeddings == Embeddings::Off {
+        return;
+    }
+    match embedding::find() {
+        Ok(Some(vectors)) => memory.keep_meanings(vectors),
+        Ok(None) => {}
+        Err(problem) => warn!(error = %problem, hint = problem.hint(), "the meanings of turns are not kept"),
+    }
+}
+
+fn names_of(settings: &Settings) -> NameFilter {
+    let include: Vec<String> = settings.spool.include.iter().map(ToString::to_string).collect();
+    NameFilter::new(&include)
+}
+
+fn adoption_rules(settings: &Settings) -> AdoptionRules {
+    let spool = &settings.spool;
+    AdoptionRules { silent_for: spool.live_timeout.0, names: names_of(settings), max_size: spool.max_size.0 }
+}
+
+/// Without it finished sessions are learned all the same.
+fn start_keeper(parts: live::Parts) -> Option<Keeper> {
+    Keeper::start(parts)
+        .inspect_err(|problem| error!(error = %problem, "running chats cannot be looked after"))
+        .ok()
 }
 
 fn start_intake(
@@ -325,11 +426,11 @@ fn start_intake(
     settings: &Settings,
     claimed: mpsc::Sender<Claimed>,
     once: bool,
+    live: Option<LiveHints>,
 ) -> io::Result<Intake> {
     let spool = &settings.spool;
-    let include: Vec<String> = spool.include.iter().map(ToString::to_string).collect();
     let settings = IntakeSettings {
-        names: NameFilter::new(&include),
+        names: names_of(settings),
         settle: spool.settle.0,
         grace: spool.grace.0,
         rescan: spool.rescan.0,
@@ -340,6 +441,7 @@ fn start_intake(
             Watcher::Poll => WatcherKind::Poll,
         },
         looks_complete,
+        live,
     };
     Intake::start(home.clone(), settings, claimed, once)
 }

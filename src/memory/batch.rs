@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
-use super::{MemoryError, index};
+use super::{MemoryError, embedding, index};
 use crate::session::{Effect, Envelope, Identity, Keep, Moment};
 
 /// What [`Batch::store`] did with a session.
@@ -37,7 +37,7 @@ pub struct Batch<'w> {
     bytes: u64,
     next_session: i64,
     /// Whether an error may have left half a session in it.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 impl<'w> Batch<'w> {
@@ -60,8 +60,8 @@ impl<'w> Batch<'w> {
         Ok(self.tx.rollback()?)
     }
 
-    /// Stores what the session's effects ask for. A session stored under the same identity gives its place; one with
-    /// the same key stays as it is, unless `anew` says that it shall be written again.
+    /// Stores what the session's effects ask for. A session stored under the same identity gives its place, and so does
+    /// what was stored of it while it ran; one with the same key stays as it is, unless `anew` says that it shall be written again.
     ///
     /// # Errors
     /// [`MemoryError::TooMany`] is found before anything is written, and the batch goes on. After any other error
@@ -80,10 +80,12 @@ impl<'w> Batch<'w> {
         if keep.is_none()
             && !envelope.effects.iter().any(|effect| matches!(effect, Effect::TrainingData { .. }))
         {
+            self.remove_pieces_of(&envelope.identity)?;
             return Ok(Stored::default());
         }
         let signatures = signatures(envelope);
         refuse_what_cannot_be_numbered(envelope, signatures.len())?;
+        self.remove_pieces_of(&envelope.identity)?;
         let found = self.find(&envelope.identity)?;
         if let Some((session, key)) = &found
             && !anew
@@ -114,7 +116,12 @@ impl<'w> Batch<'w> {
         Ok(true)
     }
 
-    fn refuse_if_torn(&self) -> Result<(), MemoryError> {
+    /// The database as it stands in the batch.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.tx
+    }
+
+    pub(super) fn refuse_if_torn(&self) -> Result<(), MemoryError> {
         if self.torn { Err(MemoryError::GivenUp) } else { Ok(()) }
     }
 
@@ -145,6 +152,7 @@ impl<'w> Batch<'w> {
         rows::session(
             &self.tx,
             envelope,
+            rows::Names { identity: &envelope.identity.0, key: &envelope.key.0 },
             keep,
             &place,
             &rows::Totals { learned_at, text_bytes, stored: &stored },
@@ -198,14 +206,22 @@ impl<'w> Batch<'w> {
         let session = &envelope.session;
         let known = session.start_time.or(session.end_time);
         let place = Place {
-            session: self.next_session,
+            session: self.number(),
             user: self.user(session.user_id.as_deref())?,
             said_ms: known.map_or(learned_at.as_millisecond(), Moment::millis),
             guessed: known.is_none(),
             earlier,
+            first: 0,
+            before: 0,
         };
-        self.next_session += 1;
         Ok(place)
+    }
+
+    /// A number that no session had.
+    pub(super) fn number(&mut self) -> i64 {
+        let number = self.next_session;
+        self.next_session += 1;
+        number
     }
 
     /// The number of a user, given now if there is none.
@@ -219,8 +235,9 @@ impl<'w> Batch<'w> {
         Ok(self.tx.last_insert_rowid())
     }
 
-    fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
+    pub(super) fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
         index::remove(&self.tx, session)?;
+        embedding::store::remove(&self.tx, session)?;
         for sql in [
             "DELETE FROM messages WHERE id BETWEEN ? AND ?",
             "DELETE FROM preferences WHERE id BETWEEN ? AND ?",

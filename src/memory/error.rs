@@ -60,6 +60,9 @@ pub enum MemoryError {
     /// What was learned cannot be written as JSON.
     #[error("cannot write what was learned as JSON")]
     Json(#[from] serde_json::Error),
+    /// The vectors of words cannot be read.
+    #[error(transparent)]
+    Embedding(Box<super::embedding::EmbeddingError>),
     /// Anything else SQLite says.
     #[error("memory.db: {0}")]
     Sqlite(#[source] rusqlite::Error),
@@ -83,6 +86,7 @@ impl MemoryError {
                 Some("close what reads memory.db (a `recall --batch`, an SQLite shell), then again")
             }
             MemoryError::TooMany { .. } => Some("split the session"),
+            MemoryError::Embedding(problem) => Some(problem.hint()),
             MemoryError::GivenUp | MemoryError::Json(_) | MemoryError::Sqlite(_) => None,
         }
     }

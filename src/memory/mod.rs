@@ -8,11 +8,13 @@
 
 mod batch;
 pub mod carry;
+pub mod embedding;
 mod error;
 pub mod forget;
 pub mod index;
 pub mod profile;
 pub mod prompt;
+pub mod provisional;
 pub mod reader;
 pub mod recall;
 mod rows;

@@ -39,4 +39,5 @@ pub use rebuild::{Rebuild, RebuildError, Rebuilt};
 pub use recovery::rebuild_state;
 pub use runner::Stop;
 pub use stage::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
+pub(crate) use standing::{Opening, Standing, judge};
 pub use when::When;

@@ -12,14 +12,15 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::settler::Order;
-use super::unit::{Judged, LearnedSession, Recording, Reply, Unit};
+use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
 use crate::memory::{MemoryError, Writer, carry};
 use crate::outbox::{Journal, Output, Record};
 use crate::platform::{self, Clock};
-use crate::session::{Effect, SessionKey};
+use crate::session::{Effect, Envelope, LogFiles, SessionKey};
 use crate::spool::Home;
 use crate::stages::session_log::SessionLog;
 use crate::state::State;
+use crate::training::set::SetLine;
 
 /// Files in one commit at most.
 const BATCH: usize = 64;
@@ -98,11 +99,16 @@ impl Recorder {
     /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
     fn tidy(&mut self, inbox: &Receiver<Unit>, settler: &Sender<Order>) -> bool {
         loop {
-            match self.memory.index_some(INDEX_STEP) {
+            let stepped = self.memory.index_some(INDEX_STEP).and_then(|left| match left {
+                // Meanings come last: nobody waits for them.
+                0 => self.memory.embed_some(INDEX_STEP),
+                left => Ok(left),
+            });
+            match stepped {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(problem) => {
-                    warn!(error = %problem, "the full-text index could not be brought on");
+                    warn!(error = %problem, "the index of memory.db could not be brought on");
                     return false;
                 }
             }
@@ -166,7 +172,7 @@ impl Recorder {
         }
         // Only now, when no session can spoil the batch any more: this moves texts out of the envelopes.
         let mut outputs = Vec::new();
-        units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, &mut outputs));
+        units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, now, &mut outputs));
         let place = match outputs.is_empty() {
             true => None,
             false => Some(self.journal.append(&outputs).map_err(|error| storage("the journal", &error))?),
@@ -221,7 +227,7 @@ impl Unit {
     }
 }
 
-fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
+fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<Record>) {
     let LearnedSession { envelope, replaces, stages, recorded, .. } = session;
     let key = envelope.key;
     let mut trained = false;
@@ -243,7 +249,7 @@ fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
         Effect::SessionLog(files) => Some(*files),
         _ => None,
     });
-    let Some(wanted) = wanted else { return };
+    let wanted = wanted.unwrap_or(LogFiles { per_session: false, master: false });
     let pipeline = format!("atles {}", env!("CARGO_PKG_VERSION"));
     let log = SessionLog::new(envelope, &recorded.stored, &pipeline, std::mem::take(stages));
     if wanted.per_session
@@ -257,6 +263,35 @@ fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
     {
         out.push(Record { key, output: Output::MasterLine(line) });
     }
+    // Last: this takes the chat out of the envelope, which the log still counts.
+    out.extend(set_line(envelope, replaces.is_some(), recorded, now).map(|output| Record { key, output }));
+}
+
+/// The session's line in the training set. A revision without answers worth learning takes the session out.
+fn set_line(
+    envelope: &mut Envelope,
+    is_revision: bool,
+    recorded: &Recorded,
+    now: jiff::Timestamp,
+) -> Option<Output> {
+    let chat = envelope.effects.iter_mut().find_map(|effect| match effect {
+        Effect::TrainingSet { chat } => Some(chat),
+        _ => None,
+    })?;
+    let answers = chat.iter().filter(|turn| turn.learn).count();
+    if answers == 0 && !is_revision {
+        return None;
+    }
+    let line = SetLine {
+        identity: envelope.identity.to_string(),
+        key: envelope.key.to_string(),
+        session_id: envelope.session.session_id.clone(),
+        stem: recorded.stem.clone(),
+        at: now.as_millisecond(),
+        answers,
+        chat: std::mem::take(chat),
+    };
+    serde_json::to_vec(&line).ok().map(Output::SetLine)
 }
 
 /// Gives names to the small files of a session.

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::pause;
 use super::chain::{Chain, ChainEnd, Failure, Step};
@@ -189,6 +189,9 @@ impl Runner {
             Ok(Ok(mut decoded)) => {
                 self.leave_out_forgotten(trip, &bytes, &decoded)?;
                 trip.skipped = std::mem::take(&mut decoded.skipped);
+                if !trip.skipped.is_empty() {
+                    info!(file = name, left_out = trip.skipped.join("; "), "not all of the file was read");
+                }
                 return Ok(envelopes(decoded, &name, signature.size));
             }
             Ok(Err(error)) => Failure::from(error),

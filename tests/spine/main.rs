@@ -5,7 +5,9 @@
 mod cli;
 mod demo;
 mod forget;
+mod launch;
 mod learn;
+mod live;
 mod pipeline;
 mod rebuild;
 mod redaction;

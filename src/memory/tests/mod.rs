@@ -2,9 +2,11 @@
 
 mod forgetting;
 mod hostile;
+mod meaning;
 mod model;
 mod opening;
 mod recalling;
+mod running;
 mod storing;
 mod superseding;
 mod world;

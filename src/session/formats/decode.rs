@@ -5,7 +5,8 @@ use super::detect;
 use super::doc::{Doc, Whole, position};
 use super::error::{DecodeError, DecodeErrorKind};
 use super::jsonl;
-use super::sink::{Limits, Sink};
+use super::live;
+use super::sink::{Limits, Sink, plural};
 use crate::session::Session;
 
 /// The formats a chat file may have.
@@ -64,6 +65,11 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Decoded, DecodeError> {
 
 /// As [`decode`], with limits of one's own.
 pub fn decode_within(bytes: &[u8], format: Format, limits: Limits) -> Result<Decoded, DecodeError> {
+    // A live file says itself what it is.
+    let (bytes, format, torn) = match live::whole_lines(bytes) {
+        Some((whole, torn)) => (whole, Format::Jsonl, torn),
+        None => (bytes, format, 0),
+    };
     let whole = Whole::new(text_of(bytes)?);
     let mut sink = Sink::new(limits);
     let read_as = match format {
@@ -84,7 +90,10 @@ pub fn decode_within(bytes: &[u8], format: Format, limits: Limits) -> Result<Dec
             format
         }
     };
-    let (sessions, skipped) = sink.finish(whole.budget.dropped());
+    let (sessions, mut skipped) = sink.finish(whole.budget.dropped());
+    if torn > 0 {
+        skipped.push(format!("{torn} torn {}", plural(torn, "line")));
+    }
     Ok(Decoded { format: read_as.as_str(), sessions, skipped })
 }
 
@@ -92,6 +101,7 @@ pub fn decode_within(bytes: &[u8], format: Format, limits: Limits) -> Result<Dec
 /// while; whoever finds it so had better wait.
 pub fn looks_complete(bytes: &[u8]) -> bool {
     let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let bytes = live::whole_lines(bytes).map_or(bytes, |(whole, _)| whole);
     text_of(bytes)
         .is_ok_and(|text| is_json(text) || (looks_like_lines(text) && jsonl::lines(text).all(is_json)))
 }

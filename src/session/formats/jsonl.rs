@@ -109,7 +109,9 @@ impl<'a> Transcript<'a> {
             let mut head = Head::new(&COMMON);
             if let Some(header) = self.header {
                 header.each_entry("an object", |key, value| {
-                    head.take(&key, value);
+                    if key != "live" || !super::live::is_writer(value.raw()) {
+                        head.take(&key, value);
+                    }
                     Ok(())
                 })?;
             }

@@ -11,6 +11,7 @@ mod error;
 mod head;
 mod jsonl;
 mod keep;
+mod live;
 mod message;
 mod named;
 mod native;
@@ -24,4 +25,5 @@ mod testing;
 
 pub use decode::{Decoded, Format, decode, decode_within, looks_complete};
 pub use error::{DecodeError, DecodeErrorKind};
+pub use live::{LIVE_VERSION, LiveWriter};
 pub use sink::Limits;
