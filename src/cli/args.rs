@@ -4,12 +4,11 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{
+#[cfg(not(feature = "trainer"))]
+use super::models_embedding;
 use super::{
     Exit, check, demo, eval, failed, forget, init, profile, rebuild, recall, run, say, status, submit,
 };
-#[cfg(not(feature = "trainer"))]
-use super::models_embedding;
 #[cfg(feature = "trainer")]
 use super::{models, train};
 

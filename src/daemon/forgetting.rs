@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::boot::open_stores;
 use super::control::{Request, Response};
 use super::run::{Reply, Working, start_pipeline};
+use super::training::Runs;
 use super::{Daemon, Report};
 use crate::forget::{self, ForgetError, Order, Receipt};
 use crate::pipeline::Stop;
@@ -39,18 +40,23 @@ impl Daemon {
         info!(what = order.what.kind(), "pausing, to forget");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
+        self.runs.stop();
         self.forgetting = Some(Forgetting { order, reply, until: Instant::now() + PATIENCE });
     }
 
     /// Forgets, now that the pipeline has ended, and starts it again. `Err` says why it could not be started.
     pub(super) async fn forget(mut self) -> Result<Self, String> {
         let Some(Forgetting { order, reply, .. }) = self.forgetting.take() else { return Ok(self) };
-        let Daemon { home, state, engine, intake, keeper, reload, mut asked, services, once, runs, lock, .. } = self;
+        let Daemon {
+            home, state, engine, intake, keeper, reload, mut asked, services, once, runs, lock, ..
+        } = self;
         let (statistics, started, kept_house, swept) =
             (self.statistics, self.started, self.kept_house, self.swept);
         let decode = reload.chain().load().decode.clone();
         let (at, key) = (home.clone(), services.clone());
         let mut work = tokio::task::spawn_blocking(move || {
+            // A run that is under way ends within a second, and begins anew if it knew what is forgotten.
+            drop(runs);
             drop(keeper);
             drop(intake);
             engine.finish();
@@ -87,10 +93,12 @@ impl Daemon {
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
             let working = start_pipeline(&home, stores, &reload, &services, once);
-            Ok((state, working.map_err(|error| error.to_string())?))
+            let config_dir = reload.path().parent().unwrap_or(&home.root);
+            let runs = Runs::start(&home, config_dir, &reload.settings().training, once);
+            Ok((state, working.map_err(|error| error.to_string())?, runs.map_err(|error| error.to_string())?))
         });
         let _ = reply.send(answer);
-        let (state, working) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
+        let (state, working, runs) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
         let Working { engine, intake, keeper } = working;
         Ok(Daemon {
             home,
@@ -101,7 +109,7 @@ impl Daemon {
             reload,
             asked,
             statistics,
-            runs,
+            runs: std::sync::Arc::new(runs),
             started,
             kept_house,
             swept,

@@ -1,6 +1,7 @@
 //! Each part of the home by itself. Every step may be done again.
 
 use std::collections::{BTreeSet, HashSet};
+use std::fs::{File, TryLockError};
 use std::io;
 use std::path::Path;
 
@@ -114,7 +115,7 @@ impl Means<'_> {
     }
 
     /// Copies of stores that were set aside as damaged, and what was half done: nobody can take one chat out of them.
-    pub(super) fn clean_leftovers(&self, receipt: &mut Receipt) -> Result<(), ForgetError> {
+    pub(super) fn clean_leftovers(&self, survey: &Survey, receipt: &mut Receipt) -> Result<(), ForgetError> {
         let state = self.home.root.join("state");
         for dir in [&self.home.root, &state] {
             for entry in std::fs::read_dir(dir).map_err(|source| ForgetError::file(dir, source))? {
@@ -126,6 +127,11 @@ impl Means<'_> {
             }
         }
         remove_any(&state.join("rebuild"))?;
+        // What models answered about a session, and a training run that was broken off, with its examples.
+        for identity in survey.targets.keys() {
+            remove_any(&state.join("extracted").join(identity))?;
+        }
+        remove_any(&self.home.models().join("run"))?;
         let ours = [self.home.logs(), self.home.training_data(), self.home.models(), self.home.done.clone()];
         for dir in ours.iter().chain([&self.home.failed, &self.home.work]) {
             for path in files_below(dir)? {
@@ -136,6 +142,21 @@ impl Means<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Held while models/ is cleaned, so that nothing is trained meanwhile.
+    pub(super) fn hold_training(&self) -> Result<Option<File>, ForgetError> {
+        let path = self.home.models().join(".lock");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let failed = |source| ForgetError::file(&path, source);
+        let file = File::options().write(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Err(ForgetError::Training),
+            Err(TryLockError::Error(source)) => Err(failed(source)),
+        }
     }
 
     /// Files in which the words still stand.

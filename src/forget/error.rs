@@ -22,6 +22,9 @@ pub enum ForgetError {
         /// How many.
         users: usize,
     },
+    /// A training run uses what shall be forgotten.
+    #[error("a training run is under way")]
+    Training,
     /// No such receipt.
     #[error("there is no receipt {0}")]
     NoReceipt(String),
@@ -54,6 +57,7 @@ impl ForgetError {
                 Some("`atles recall` and `atles profile` show what is known, and under which ids")
             }
             ForgetError::Ambiguous { .. } => Some("add --user ID"),
+            ForgetError::Training => Some("stop it, or wait for its end; then again"),
             ForgetError::NoReceipt(_) => Some("receipts/ in the home has them, by their names"),
             ForgetError::Memory(error) => error.hint(),
             ForgetError::State(StateError::Corrupt(_)) => {

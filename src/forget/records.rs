@@ -41,6 +41,9 @@ impl Records<'_> {
         if let Some(found) = self.targets.values().find(by_key) {
             return Some(found);
         }
+        if let Some(identity) = text("identity") {
+            return self.targets.get(identity);
+        }
         let id = text("session_id").or_else(|| text("session"))?;
         self.targets.values().find(|target| {
             let user = record.get("user_id").is_none_or(|user| user.as_str() == target.user.as_deref());
@@ -177,8 +180,14 @@ impl Records<'_> {
     /// Everything below models/ that is made of text: held-out sets, logs of runs.
     pub(super) fn clean_models(&self, receipt: &mut Receipt) -> Result<(), ForgetError> {
         for path in files_below(&self.home.models())? {
-            if name_of(&path) != "lineage.json" {
-                self.clean_any(&path, "lines of model files", receipt)?;
+            match name_of(&path).as_str() {
+                "lineage.json" => {}
+                // It holds what is known of a user, and is made anew when the version is published again.
+                "Modelfile" => {
+                    receipt.files.push(FileGone::of("models", &read(&path)?, false));
+                    delete(&path)?;
+                }
+                _ => self.clean_any(&path, "lines of model files", receipt)?,
             }
         }
         Ok(())
@@ -191,6 +200,9 @@ impl Records<'_> {
         }
         if name.ends_with(".json") {
             return self.clean_log(path, &name, receipt);
+        }
+        if name.ends_with(".md") || name.ends_with(".txt") {
+            return self.clean_unreadable(path, &read(path)?, "models", receipt);
         }
         Ok(())
     }

@@ -205,6 +205,7 @@ impl Means<'_> {
     }
 
     fn carry_out(&self, order: &Order, mut survey: Survey, receipt: Receipt) -> Result<Receipt, ForgetError> {
+        let _training = self.hold_training()?;
         let mut pending = Pending { order: order.clone(), receipt, targets: survey.targets.clone() };
         self.write_down(&pending)?;
         let needle = order.needle()?;
@@ -218,7 +219,7 @@ impl Means<'_> {
         records.clean_models(receipt)?;
         versions::taint(self.home, &survey.targets, receipt)?;
         self.clean_state(&survey, needle.as_ref(), &gone, receipt)?;
-        self.clean_leftovers(receipt)?;
+        self.clean_leftovers(&survey, receipt)?;
         receipt.left = survey.unread;
         if let Some(needle) = needle.as_ref().filter(|_| order.user.is_none()) {
             receipt.left.extend(self.still_in(needle)?);

@@ -497,7 +497,8 @@ fn carry_over(
     let mut batch = memory.begin()?;
     let mut carried = 0;
     for known in forget::sessions(old)? {
-        if !met.contains(&known.identity) && !there.contains(&known.identity) {
+        // What running chats said comes again from their files.
+        if !known.piece && !met.contains(&known.identity) && !there.contains(&known.identity) {
             batch.carry_over(old, known.row)?;
             carried += 1;
         }

@@ -141,9 +141,8 @@ impl State {
         }
         let (start, end) = (format!("--{border}\r\n"), format!("\r\n--{border}--\r\n"));
         let part = |name: &str| {
-            let mut parts = body
-                .split(start.as_str())
-                .filter(|part| part.contains(&format!("name=\"{name}\"")));
+            let mut parts =
+                body.split(start.as_str()).filter(|part| part.contains(&format!("name=\"{name}\"")));
             let (_, content) = parts.next()?.split_once("\r\n\r\n")?;
             let content = content.strip_suffix(end.as_str()).unwrap_or(content);
             Some(content.strip_suffix("\r\n").unwrap_or(content).to_owned())
