@@ -7,7 +7,7 @@ use clap_complete::Shell;
 #[cfg(not(feature = "trainer"))]
 use super::models_embedding;
 use super::{
-    Exit, check, demo, eval, failed, forget, init, profile, rebuild, recall, run, say, status, submit,
+    Exit, check, demo, eval, failed, forget, import, init, profile, rebuild, recall, run, say, status, submit,
 };
 #[cfg(feature = "trainer")]
 use super::{models, train};
@@ -35,6 +35,8 @@ enum Verb {
     Demo(demo::Args),
     /// Copy session files into the spool.
     Submit(submit::Args),
+    /// Import exports of other chat programs.
+    Import(import::Args),
     /// Tell what the daemon does, or what lies in the folders when none runs.
     Status(status::Args),
     /// Look at the dead letters, and have them tried again.
@@ -81,6 +83,7 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(config, &args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Submit(args) => submit::run(config, &args),
+        Verb::Import(args) => import::run(config, &args),
         Verb::Status(args) => status::run(config, &args),
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),

@@ -7,6 +7,7 @@ mod eval;
 mod exit;
 mod failed;
 mod forget;
+mod import;
 mod init;
 mod launch;
 #[cfg(feature = "trainer")]

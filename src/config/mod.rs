@@ -28,7 +28,7 @@ pub use publish::{FolderTarget, LlamaServerTarget, OllamaTarget, Publish, Target
 pub use reference::pipeline_reference;
 pub use settings::{
     Disk, Embeddings, Home, Level, Logs, OnError, Recall, Retention, Retry, Rotate, Settings, Shutdown,
-    Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
+    SourceMode, SourceSettings, Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
 };
 pub use training::{Gate, HeldOutBy, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};

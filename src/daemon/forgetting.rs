@@ -48,7 +48,20 @@ impl Daemon {
     pub(super) async fn forget(mut self) -> Result<Self, String> {
         let Some(Forgetting { order, reply, .. }) = self.forgetting.take() else { return Ok(self) };
         let Daemon {
-            home, state, engine, intake, keeper, reload, mut asked, services, once, runs, lock, ..
+            home,
+            state,
+            engine,
+            intake,
+            keeper,
+            observer,
+            sources,
+            reload,
+            mut asked,
+            services,
+            once,
+            runs,
+            lock,
+            ..
         } = self;
         let (statistics, started, kept_house, swept) =
             (self.statistics, self.started, self.kept_house, self.swept);
@@ -58,6 +71,7 @@ impl Daemon {
             // A run that is under way ends within a second, and begins anew if it knew what is forgotten.
             drop(runs);
             drop(keeper);
+            drop(observer);
             drop(intake);
             engine.finish();
             drop(state);
@@ -92,20 +106,22 @@ impl Daemon {
             open_stores(&home, &reload.chain().load().decode, &services).map_err(|error| error.to_string());
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
-            let working = start_pipeline(&home, stores, &reload, &services, once);
+            let working = start_pipeline(&home, stores, &reload, &services, &sources, once);
             let config_dir = reload.path().parent().unwrap_or(&home.root);
             let runs = Runs::start(&home, config_dir, &reload.settings().training, once);
             Ok((state, working.map_err(|error| error.to_string())?, runs.map_err(|error| error.to_string())?))
         });
         let _ = reply.send(answer);
         let (state, working, runs) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
-        let Working { engine, intake, keeper } = working;
+        let Working { engine, intake, keeper, observer } = working;
         Ok(Daemon {
             home,
             state,
             engine,
             intake,
             keeper,
+            observer,
+            sources,
             reload,
             asked,
             statistics,

@@ -22,6 +22,7 @@ use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
+use crate::sources::{Observer, ObserverSettings};
 use crate::spool::{
     AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
     WatcherKind, sweep,
@@ -41,6 +42,8 @@ pub struct Daemon {
     pub(super) intake: Intake,
     /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
     pub(super) keeper: Option<Keeper>,
+    pub(super) observer: Option<Observer>,
+    pub(super) sources: Vec<ObserverSettings>,
     pub(super) reload: Reload,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) statistics: StatisticsFile,
@@ -96,9 +99,11 @@ impl Daemon {
         let training = loaded.config.settings.training.clone();
         let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
         let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
+        let sources = loaded.config.sources.clone();
         let reload = Reload::new(loaded, services.clone());
         let stores = Stores { state: state.clone(), memory, forgotten };
-        let Working { engine, intake, keeper } = start_pipeline(&home, stores, &reload, &services, once)?;
+        let Working { engine, intake, keeper, observer } =
+            start_pipeline(&home, stores, &reload, &services, &sources, once)?;
         let asked = start_control(&home);
         let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
         let runs = Runs::start(&home, &config_dir, &training, once)
@@ -119,6 +124,8 @@ impl Daemon {
             engine,
             intake,
             keeper,
+            observer,
+            sources,
             reload,
             asked,
             services,
@@ -184,6 +191,9 @@ impl Daemon {
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
         info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
+        if let Some(observer) = &self.observer {
+            observer.stop();
+        }
         self.engine.stop(Stop::Draining);
         self.runs.stop();
         stop.get_or_insert(StopAsked {
@@ -194,10 +204,11 @@ impl Daemon {
 
     async fn finish(self, ended: &Ended, stopping: bool) {
         let mut totals = self.totals();
-        let Daemon { engine, intake, keeper, home, mut statistics, runs, once, .. } = self;
+        let Daemon { engine, intake, keeper, observer, home, mut statistics, runs, once, .. } = self;
         // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
             drop(keeper);
+            drop(observer);
             drop(intake);
             engine.finish();
         });
@@ -344,6 +355,7 @@ pub(super) struct Working {
     pub(super) engine: Engine,
     pub(super) intake: Intake,
     pub(super) keeper: Option<Keeper>,
+    pub(super) observer: Option<Observer>,
 }
 
 /// Starts what works on files.
@@ -352,6 +364,7 @@ pub(super) fn start_pipeline(
     stores: Stores,
     reload: &Reload,
     services: &Services,
+    sources: &[ObserverSettings],
     once: bool,
 ) -> Result<Working, BootError> {
     let settings = reload.settings();
@@ -377,7 +390,7 @@ pub(super) fn start_pipeline(
     let (hints, changed) = LiveHints::new();
     let keeper = live::Parts {
         home: home.clone(),
-        state,
+        state: state.clone(),
         chain: reload.chain(),
         clock: Clock::default(),
         forgotten,
@@ -388,9 +401,11 @@ pub(super) fn start_pipeline(
         changed,
     };
     let keeper = if once { None } else { start_keeper(keeper) };
-    let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints))
-        .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
-    Ok(Working { engine, intake, keeper })
+    let spool_trouble = |source| BootError::File { path: home.spool.clone(), source };
+    let observer = start_observer(home, &state, sources.to_vec(), settings.spool.max_size.0, once);
+    let observer = observer.map_err(spool_trouble)?;
+    let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints));
+    Ok(Working { engine, intake: intake.map_err(spool_trouble)?, keeper, observer })
 }
 
 /// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
@@ -420,6 +435,24 @@ fn start_keeper(parts: live::Parts) -> Option<Keeper> {
     Keeper::start(parts)
         .inspect_err(|problem| error!(error = %problem, "running chats cannot be looked after"))
         .ok()
+}
+
+/// Without sources there is no thread. With `once` they are read before the spool is, so that what they hold is learned
+/// in the same run.
+fn start_observer(
+    home: &Home,
+    state: &State,
+    sources: Vec<ObserverSettings>,
+    max_size: u64,
+    once: bool,
+) -> io::Result<Option<Observer>> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    if once {
+        return Observer::look_once(home, state.clone(), sources, max_size).map(|()| None);
+    }
+    Observer::start(home, state.clone(), sources, max_size).map(Some)
 }
 
 fn start_intake(

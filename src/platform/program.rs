@@ -14,6 +14,7 @@ const DRAIN: Duration = Duration::from_secs(2);
 /// Bytes of a line on standard error that are kept.
 const MAX_LINE: usize = 1_000;
 /// Bytes of a line on standard output that are kept, where it is read line by line.
+#[cfg(feature = "trainer")]
 const MAX_OUT_LINE: usize = 64 << 10;
 /// Bytes of the end of standard error that are kept.
 const TAIL: usize = 1_200;
@@ -65,6 +66,7 @@ pub(crate) async fn run(
 /// `on_out` and `on_err` as it comes. Lines are cut to a bounded length.
 ///
 /// When the program ends, or this future is dropped, all that is left of its process group is killed.
+#[cfg(feature = "trainer")]
 pub(crate) async fn run_lines(
     mut command: Command,
     on_out: impl FnMut(&str),

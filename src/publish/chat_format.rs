@@ -3,14 +3,10 @@
 //! The base's own template is Jinja, Ollama's are Go's. A known format is taken only if it renders a chat to the very
 //! text that the base's template gives, so it is proven for each base and not guessed from its name.
 
-#[cfg(feature = "trainer")]
 use std::path::Path;
 
-#[cfg(feature = "trainer")]
 use crate::session::Role;
-#[cfg(feature = "trainer")]
 use crate::training::gguf::Gguf;
-#[cfg(feature = "trainer")]
 use crate::training::tokenizer::{ChatTemplate, ChatTurn, Tokenizer};
 
 /// A format that Ollama can be told.
@@ -21,11 +17,9 @@ pub(super) struct Format {
     /// What ends an answer.
     pub(super) stop: &'static [&'static str],
     /// What stands before the first turn, around each turn, and before the answer; `{role}` is its role.
-    #[cfg(feature = "trainer")]
     turn: (&'static str, &'static str, &'static str),
 }
 
-#[cfg(feature = "trainer")]
 const KNOWN: [Format; 3] = [
     Format {
         template: "{{ range .Messages }}<|im_start|>{{ .Role }}\n{{ .Content }}<|im_end|>\n{{ end }}<|im_start|>assistant\n",
@@ -55,12 +49,10 @@ pub(super) struct Chat {
     pub(super) format: Option<Format>,
     /// The system prompt that the base's template writes where none is given.
     pub(super) system: Option<String>,
-    #[cfg(feature = "trainer")]
     own: Option<Own>,
 }
 
 /// The base's own template.
-#[cfg(feature = "trainer")]
 #[derive(Debug)]
 struct Own {
     template: ChatTemplate,
@@ -68,7 +60,6 @@ struct Own {
     bos: Option<String>,
 }
 
-#[cfg(feature = "trainer")]
 impl Chat {
     /// Reads it from a GGUF file; nothing is known of a file that has no usable template.
     pub(super) fn of(path: &Path) -> Self {
@@ -121,6 +112,7 @@ impl Chat {
     }
 
     /// Whether a server rendered this question as the base's own template does; `None` if nobody can tell.
+    #[cfg(feature = "http")]
     pub(super) fn agrees(&self, system: &str, question: &str, rendered: &str) -> Option<bool> {
         self.format?;
         let system = Some(turn(Role::System, system)).filter(|turn| !turn.content.is_empty());
@@ -130,7 +122,6 @@ impl Chat {
     }
 }
 
-#[cfg(feature = "trainer")]
 impl Format {
     fn render(&self, turns: &[ChatTurn]) -> String {
         let (before, after, answer) = self.turn;
@@ -144,12 +135,11 @@ impl Format {
     }
 }
 
-#[cfg(feature = "trainer")]
 fn turn(role: Role, content: &str) -> ChatTurn {
     ChatTurn { role, content: content.to_owned() }
 }
 
-#[cfg(all(test, feature = "trainer"))]
+#[cfg(all(test, feature = "http"))]
 mod tests {
     use super::*;
 

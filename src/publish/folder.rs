@@ -34,10 +34,7 @@ pub(super) fn publish(
     if let Some(adapter) = &version.adapter {
         link(adapter, &aside.join("adapter.gguf"))?;
     }
-    #[cfg(feature = "trainer")]
     let chat = Chat::of(&version.base.path);
-    #[cfg(not(feature = "trainer"))]
-    let chat = Chat::default();
     let mut parameters = Map::new();
     if let Some(format) = &chat.format {
         parameters.insert("stop".into(), json!(format.stop));
@@ -111,7 +108,7 @@ fn readme(version: &VersionFiles, model: &str, folder: &str) -> String {
     text
 }
 
-#[cfg(all(test, feature = "trainer"))]
+#[cfg(test)]
 mod tests {
     use crate::config::{FolderTarget, Target};
     use crate::publish::world::World;

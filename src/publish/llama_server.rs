@@ -245,6 +245,6 @@ fn named_version(path: &Path) -> Option<&str> {
     by_folder.or_else(|| stem.rsplit_once('-').map(|(_, tag)| tag).filter(is_tag))
 }
 
-#[cfg(all(test, feature = "trainer"))]
+#[cfg(test)]
 #[path = "llama_server_tests.rs"]
 mod tests;

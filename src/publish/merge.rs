@@ -3,14 +3,12 @@
 use std::path::PathBuf;
 
 use super::{PublishError, VersionFiles};
+use crate::training::artefact::{read_adapter, write_merged};
+use crate::training::gguf::Gguf;
+use crate::training::model::{Base, Shape};
 
 /// The whole model's file, made if it is not there yet. It was opened as a model before it got its name.
-#[cfg(feature = "trainer")]
 pub(super) fn whole(version: &VersionFiles) -> Result<PathBuf, PublishError> {
-    use crate::training::artefact::{read_adapter, write_merged};
-    use crate::training::gguf::Gguf;
-    use crate::training::model::{Base, Shape};
-
     if let Some(merged) = version.merged.as_ref().filter(|path| path.is_file()) {
         return Ok(merged.clone());
     }
@@ -40,16 +38,6 @@ pub(super) fn whole(version: &VersionFiles) -> Result<PathBuf, PublishError> {
     std::fs::rename(&aside, &path)?;
     crate::platform::sync_dir(&version.dir)?;
     Ok(path)
-}
-
-#[cfg(not(feature = "trainer"))]
-pub(super) fn whole(version: &VersionFiles) -> Result<PathBuf, PublishError> {
-    version.merged.clone().filter(|path| path.is_file()).ok_or_else(|| {
-        PublishError::refused(
-            "this build cannot merge an adapter into its base",
-            "build atles with `--features trainer`",
-        )
-    })
 }
 
 /// Whether the base is the file that the version was trained from.

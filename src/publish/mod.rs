@@ -19,11 +19,12 @@ mod modelfile;
 #[cfg(feature = "http")]
 mod ollama;
 mod persona;
+#[cfg(feature = "http")]
 mod probe;
 mod publisher;
 mod records;
 mod version;
-#[cfg(all(test, feature = "trainer"))]
+#[cfg(test)]
 pub(crate) mod world;
 
 pub use desk::{Desk, Outcome};

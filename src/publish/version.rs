@@ -61,6 +61,7 @@ impl VersionFiles {
 }
 
 /// The number in `v0007`.
+#[cfg(feature = "http")]
 pub(super) fn number(tag: &str) -> Option<u64> {
     let digits = tag.strip_prefix('v')?;
     digits.parse().ok().filter(|_| digits.len() >= 4 && digits.bytes().all(|byte| byte.is_ascii_digit()))

@@ -3,7 +3,8 @@
 //! The folders are the truth; this store is an index over them that can be rebuilt. It answers: was this content
 //! learned already, how often was this file tried and when next, what did an outside stage add before the crash.
 //!
-//! One thread writes (the settler, see [`crate::pipeline`]); any thread reads.
+//! The settler (see [`crate::pipeline`]) writes what becomes of files; the thread of the sources writes its own records.
+//! Any thread reads.
 
 pub mod forget;
 mod ledger;

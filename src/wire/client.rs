@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Body, Client, Method, Response, Url};
 use serde_json::Value;
@@ -184,11 +184,6 @@ impl Server {
         if status.is_success() {
             return Ok(response);
         }
-        let retry_after = response
-            .headers()
-            .get(RETRY_AFTER)
-            .and_then(|value| value.to_str().ok()?.trim().parse().ok())
-            .map(Duration::from_secs);
         // The status counts even where its body breaks off.
         let text = self.read(response).await.unwrap_or_default();
         let value: Option<Value> = serde_json::from_slice(&text).ok();
@@ -196,7 +191,7 @@ impl Server {
             value.and_then(|value| said_error(&value).or_else(|| value.get("detail")?.as_str().map(words)));
         let message = said.unwrap_or_else(|| words(&String::from_utf8_lossy(&text)));
         let message = if message.is_empty() { "no reason given".to_owned() } else { message };
-        Err(WireError::Status { server: self.name.clone(), status: status.as_u16(), message, retry_after })
+        Err(WireError::Status { server: self.name.clone(), status: status.as_u16(), message })
     }
 
     async fn read_json(&self, response: Response) -> Result<Value, WireError> {

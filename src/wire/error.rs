@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 /// Why a server was of no use.
 #[derive(Debug, thiserror::Error)]
 pub enum WireError {
@@ -23,8 +21,6 @@ pub enum WireError {
         status: u16,
         /// The server's words, on one line and cut.
         message: String,
-        /// How long it asked us to wait.
-        retry_after: Option<Duration>,
     },
     /// The server began well and then said that it failed, or said what cannot be understood.
     #[error("{server}: {message}")]

@@ -206,7 +206,10 @@ impl State {
         if self.habits == Habits::Mistral {
             fields.insert(
                 "checkpoints".into(),
-                json!([{ "step_number": 3, "metrics": { "valid_loss": 0.75 } }]),
+                json!([
+                    { "step_number": 3, "metrics": { "valid_loss": 0.75 } },
+                    { "step_number": 1, "metrics": { "valid_loss": 1.0 } },
+                ]),
             );
         }
         Answer::Json(200, job)
@@ -215,7 +218,7 @@ impl State {
 
 /// The newest first, as OpenAI lists them.
 fn events() -> Value {
-    let metrics = |step: u64, loss: f64| json!({ "type": "metrics", "message": "Step", "data": { "step": step, "train_loss": loss } });
+    let metrics = |step: u64, loss: f64| json!({ "type": "metrics", "message": "Step", "data": { "step": step, "train_loss": loss, "valid_loss": loss + 0.5 } });
     json!({ "object": "list", "data": [
         { "type": "message", "message": "The job has successfully completed" },
         metrics(2, 1.5), metrics(1, 2.0),

@@ -40,10 +40,7 @@ impl BaseFacts {
             Some(name) => api.show(name).await?.map(|shown| (name.to_owned(), shown)),
             None => None,
         };
-        #[cfg(feature = "trainer")]
         let chat = Chat::of(&version.base.path);
-        #[cfg(not(feature = "trainer"))]
-        let chat = Chat::default();
         // A model inherits the adapters of the one it is made from, and they would stack.
         let pristine = |shown: &Shown| !shown.modelfile.lines().any(|line| line.starts_with("ADAPTER "));
         Ok(match shown {

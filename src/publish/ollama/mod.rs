@@ -4,7 +4,7 @@ mod api;
 mod base;
 mod host;
 mod publish;
-#[cfg(all(test, feature = "trainer"))]
+#[cfg(test)]
 mod tests;
 
 pub(super) use host::address;

@@ -160,7 +160,6 @@ impl Ollama {
         if base.chat.format.is_none() && base.name.is_none() {
             notes.push("the base's chat template is none that Ollama could be told: Ollama guesses".into());
         }
-        #[cfg(feature = "trainer")]
         if let Some(rendered) = self.api.rendered(name).await
             && base.chat.agrees(system, QUESTION, &rendered) == Some(false)
         {
@@ -168,8 +167,6 @@ impl Ollama {
                 "Ollama writes chats differently from how the model was trained: answers may be worse".into(),
             );
         }
-        #[cfg(not(feature = "trainer"))]
-        let _ = (name, system, QUESTION);
     }
 
     /// Moves the alias, and back if it does not answer as the version did. The version's fingerprint.

@@ -139,8 +139,13 @@ impl Plan {
     /// every session of it still in the set as it was.
     pub fn take_up(path: &Path, settings: &Training, lines: &[SetLine], versions: &Versions) -> Option<Self> {
         let mut plan: Plan = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
-        // When to train may change while a run is under way; how may not.
-        let same = Training { trigger: settings.trigger.clone(), ..plan.settings.clone() } == *settings;
+        // When to train, and where to publish, may change while a run is under way; how may not.
+        let free = Training {
+            trigger: settings.trigger.clone(),
+            publish: settings.publish.clone(),
+            ..plan.settings.clone()
+        };
+        let same = free == *settings;
         let current = versions.current().filter(|version| !version.tainted).map(|version| version.name);
         let retrain = versions.dir().join(RETRAIN).exists();
         if !same || plan.previous != current || plan.retrain != retrain {

@@ -38,6 +38,8 @@ pub struct Jobs {
 #[derive(Default)]
 struct Seen {
     losses: Vec<(u64, f32)>,
+    /// The first loss on the held-out chats that was told.
+    first: Option<(u64, f64)>,
     told: Option<Progress>,
 }
 
@@ -95,12 +97,9 @@ impl Jobs {
             .ok_or_else(|| BackendError::failed(format!("job {id} has ended well, and names no model")))?;
         let tokens =
             ["trained_tokens", "token_count"].iter().find_map(|key| ended.get(key)?.as_u64()).unwrap_or(0);
+        let (held_out_before, held_out_after) = self.held_out(&id, &ended, &seen).await;
         Ok(Trained {
-            artefact: Artefact::Elsewhere {
-                model,
-                held_out_before: None,
-                held_out_after: self.held_out(&id, &ended).await,
-            },
+            artefact: Artefact::Elsewhere { model, held_out_before, held_out_after },
             losses: seen.losses.into_iter().map(|(_, loss)| loss).collect(),
             tokens,
             seconds: began.elapsed().as_secs_f64(),
@@ -195,18 +194,26 @@ impl Jobs {
         }
     }
 
-    /// The loss on the held-out chats at the end, as far as the provider tells.
-    async fn held_out(&self, id: &str, job: &Value) -> Option<f64> {
+    /// The first loss on the held-out chats that the provider told, and that at the end.
+    async fn held_out(&self, id: &str, job: &Value, seen: &Seen) -> (Option<f64>, Option<f64>) {
         let mut points = job.get("checkpoints").and_then(Value::as_array).cloned().unwrap_or_default();
         if points.is_empty() && self.api.dialect.has_events {
             points = self.api.list(id, "checkpoints").await;
         }
-        let step = |point: &Value| point.get("step_number").and_then(Value::as_u64).unwrap_or(0);
         let loss = |point: &Value| {
             let metrics = point.get("metrics")?;
             ["full_valid_loss", "valid_loss"].iter().find_map(|key| metrics.get(key)?.as_f64())
         };
-        points.iter().max_by_key(|point| step(point)).and_then(loss).filter(|loss| loss.is_finite())
+        let step = |point: &Value| point.get("step_number").and_then(Value::as_u64).unwrap_or(0);
+        let mut told: Vec<(u64, f64)> =
+            points.iter().filter_map(|point| Some((step(point), loss(point)?))).chain(seen.first).collect();
+        told.retain(|(_, loss)| loss.is_finite());
+        told.sort_by_key(|(step, _)| *step);
+        match told.as_slice() {
+            [] => (None, None),
+            [(_, only)] => (None, Some(*only)),
+            [(_, first), .., (_, last)] => (Some(*first), Some(*last)),
+        }
     }
 
     fn failed(&self, error: &WireError) -> BackendError {
@@ -252,6 +259,12 @@ impl Seen {
         for event in events.iter().rev() {
             let Some(data) = event.get("data") else { continue };
             let step = data.get("step").and_then(Value::as_u64);
+            let held_out = ["full_valid_loss", "valid_loss"].iter().find_map(|key| data.get(key)?.as_f64());
+            if let (Some(step), Some(loss)) = (step, held_out)
+                && self.first.is_none_or(|(first, _)| step < first)
+            {
+                self.first = Some((step, loss));
+            }
             let loss = data.get("train_loss").and_then(Value::as_f64);
             if let (Some(step), Some(loss)) = (step, loss)
                 && self.losses.last().is_none_or(|(last, _)| step > *last)

@@ -36,7 +36,7 @@ fn each_provider_is_spoken_to_in_its_own_way() {
             Provider::Openai,
             Habits::Openai,
             ["validating_files", "queued", "running", "succeeded"],
-            Some(1.25),
+            (Some(2.5), Some(1.25)),
             json!({"training_file": "file-1", "validation_file": "file-2", "seed": 0,
                    "method": {"type": "supervised", "supervised": {"hyperparameters": {"n_epochs": 2}}}}),
         ),
@@ -44,14 +44,14 @@ fn each_provider_is_spoken_to_in_its_own_way() {
             Provider::Azure,
             Habits::Azure,
             ["notRunning", "pending", "some new state", "succeeded"],
-            Some(1.25),
+            (Some(2.5), Some(1.25)),
             json!({"training_file": "file-1", "suffix": "atles"}),
         ),
         (
             Provider::Together,
             Habits::Together,
             ["pending", "running", "compressing", "completed"],
-            None,
+            (None, None),
             json!({"training_file": "file-1", "n_epochs": 2, "learning_rate": 2e-4,
                    "training_type": {"type": "Lora", "lora_r": 8, "lora_alpha": 16.0}}),
         ),
@@ -59,7 +59,7 @@ fn each_provider_is_spoken_to_in_its_own_way() {
             Provider::Mistral,
             Habits::Mistral,
             ["QUEUED", "VALIDATED", "RUNNING", "SUCCESS"],
-            Some(0.75),
+            (Some(1.0), Some(0.75)),
             json!({"training_files": [{"file_id": "file-1", "weight": 1}], "validation_files": ["file-2"],
                    "auto_start": true, "hyperparameters": {"epochs": 2, "learning_rate": 2e-4}}),
         ),
@@ -70,7 +70,7 @@ fn each_provider_is_spoken_to_in_its_own_way() {
         let model = "ft:small:atles:abc".to_owned();
         assert_eq!(
             trained.artefact,
-            Artefact::Elsewhere { model, held_out_before: None, held_out_after: loss },
+            Artefact::Elsewhere { model, held_out_before: loss.0, held_out_after: loss.1 },
             "{provider:?}"
         );
         assert_eq!(server.files(), ["{\"messages\": [\"learn\"]}\n", "{\"messages\": [\"measure\"]}\n"]);
