@@ -9,6 +9,7 @@ use tracing::{error, info, warn};
 use super::boot::open_stores;
 use super::control::{Request, Response};
 use super::run::{Reply, Working, start_pipeline};
+use super::training::Runs;
 use super::{Daemon, Report};
 use crate::forget::{self, ForgetError, Order, Receipt};
 use crate::pipeline::Stop;
@@ -39,6 +40,7 @@ impl Daemon {
         info!(what = order.what.kind(), "pausing, to forget");
         self.intake.stop();
         self.engine.stop(Stop::Draining);
+        self.runs.stop();
         self.forgetting = Some(Forgetting { order, reply, until: Instant::now() + PATIENCE });
     }
 
@@ -66,6 +68,8 @@ impl Daemon {
         let decode = reload.chain().load().decode.clone();
         let (at, key) = (home.clone(), services.clone());
         let mut work = tokio::task::spawn_blocking(move || {
+            // A run that is under way ends within a second, and begins anew if it knew what is forgotten.
+            drop(runs);
             drop(keeper);
             drop(observer);
             drop(intake);
@@ -103,10 +107,12 @@ impl Daemon {
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
             let working = start_pipeline(&home, stores, &reload, &services, &sources, once);
-            Ok((state, working.map_err(|error| error.to_string())?))
+            let config_dir = reload.path().parent().unwrap_or(&home.root);
+            let runs = Runs::start(&home, config_dir, &reload.settings().training, once);
+            Ok((state, working.map_err(|error| error.to_string())?, runs.map_err(|error| error.to_string())?))
         });
         let _ = reply.send(answer);
-        let (state, working) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
+        let (state, working, runs) = started_again.inspect_err(|reason| error!(reason, "cannot go on"))?;
         let Working { engine, intake, keeper, observer } = working;
         Ok(Daemon {
             home,
@@ -119,7 +125,7 @@ impl Daemon {
             reload,
             asked,
             statistics,
-            runs,
+            runs: std::sync::Arc::new(runs),
             started,
             kept_house,
             swept,

@@ -1,7 +1,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io;
 
-use super::originals::{Fate, Rewritten, left, rewrite};
+use super::originals::{Fate, Rewritten, emptied, left, rewrite};
 use super::receipt::{TurnHash, hex_identity, hex_key, receipts};
 use crate::session::formats::Decoded;
 use crate::session::{Identity, Message, Session, SessionKey, opening, own_id};
@@ -103,6 +103,18 @@ impl Forgotten {
             Rewritten::Gone => Recognised::All(stub(decoded)),
             Rewritten::As(left) if left == bytes => Recognised::Nothing,
             Rewritten::As(left) => Recognised::Some(left),
+        }
+    }
+
+    /// Takes what was forgotten out of a session, or a piece of one. `false` if nothing of it may be known.
+    pub fn leave_out(&self, session: &mut Session) -> bool {
+        match if self.is_empty() { Fate::Stays } else { self.fate(session) } {
+            Fate::Stays => true,
+            Fate::Goes => false,
+            Fate::Emptied(turns) => {
+                *session = emptied(session, &turns, &|_| false);
+                true
+            }
         }
     }
 

@@ -9,6 +9,8 @@
 //! What remains is a [`Receipt`] of counts and hashes. It is also what keeps the forgotten from coming back:
 //! [`Forgotten`] reads all receipts, and the pipeline and `atles rebuild` ask it about every session.
 
+mod clean;
+mod error;
 mod forgotten;
 mod needle;
 mod order;
@@ -19,7 +21,8 @@ mod run;
 mod survey;
 mod versions;
 
+pub use error::ForgetError;
 pub use forgotten::{Forgotten, Recognised, is_stub};
 pub use order::{Order, OrderError, What};
 pub use receipt::{Count, FileGone, Receipt, SessionGone, TurnHash, receipts};
-pub use run::{ForgetError, allow, forget, is_pending, resume};
+pub use run::{allow, forget, is_pending, resume};

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::ForgetError;
 use super::needle::Needle;
 use super::receipt::{FileGone, Receipt, replace};
-use super::run::ForgetError;
 use super::survey::{Target, Targets};
 use crate::memory::forget::scrub;
 use crate::spool::Home;
@@ -40,6 +40,9 @@ impl Records<'_> {
         let by_key = |target: &&Target| key.is_some_and(|key| target.keys.contains(key));
         if let Some(found) = self.targets.values().find(by_key) {
             return Some(found);
+        }
+        if let Some(identity) = text("identity") {
+            return self.targets.get(identity);
         }
         let id = text("session_id").or_else(|| text("session"))?;
         self.targets.values().find(|target| {
@@ -177,8 +180,14 @@ impl Records<'_> {
     /// Everything below models/ that is made of text: held-out sets, logs of runs.
     pub(super) fn clean_models(&self, receipt: &mut Receipt) -> Result<(), ForgetError> {
         for path in files_below(&self.home.models())? {
-            if name_of(&path) != "lineage.json" {
-                self.clean_any(&path, "lines of model files", receipt)?;
+            match name_of(&path).as_str() {
+                "lineage.json" => {}
+                // It holds what is known of a user, and is made anew when the version is published again.
+                "Modelfile" => {
+                    receipt.files.push(FileGone::of("models", &read(&path)?, false));
+                    delete(&path)?;
+                }
+                _ => self.clean_any(&path, "lines of model files", receipt)?,
             }
         }
         Ok(())
@@ -191,6 +200,9 @@ impl Records<'_> {
         }
         if name.ends_with(".json") {
             return self.clean_log(path, &name, receipt);
+        }
+        if name.ends_with(".md") || name.ends_with(".txt") {
+            return self.clean_unreadable(path, &read(path)?, "models", receipt);
         }
         Ok(())
     }

@@ -1,92 +1,26 @@
 //! Carries an order out, step by step, so that a crash at any point is made up for by doing it again.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use thiserror::Error;
 use tracing::info;
 
 use super::needle::Needle;
 use super::receipt::{Receipt, TurnHash, hex_identity, hex_key, receipts, replace};
-use super::records::{Records, delete, files_below, name_of};
+use super::records::{Records, delete, files_below};
 use super::survey::{FileTask, Survey, Surveyor, Targets};
-use super::{Order, OrderError, versions};
+use super::{ForgetError, Order, versions};
+use crate::memory::Writer;
 use crate::memory::forget::Blank;
-use crate::memory::{MemoryError, Writer};
 use crate::outbox::{Courier, Journal};
 use crate::platform;
-use crate::spool::{Home, Sidecar};
+use crate::spool::Home;
 use crate::stages::decode::Decode;
-use crate::state::forget::{Changed, Oblivion};
-use crate::state::{InMemoryStore, SledStore, State, StateError, finish_rewrite};
-
-/// Files of weights: nothing in them can be read as words.
-const WEIGHTS: [&str; 4] = ["gguf", "safetensors", "bin", "onnx"];
-/// Files above this many bytes are not searched at the end.
-const LARGEST: u64 = 1 << 30;
-
-/// Why something could not be forgotten, or not yet.
-#[derive(Debug, Error)]
-pub enum ForgetError {
-    /// The order makes no sense.
-    #[error(transparent)]
-    Order(#[from] OrderError),
-    /// There is nothing of it.
-    #[error("nothing of it is in this home")]
-    Nothing,
-    /// Several users have a session of that id.
-    #[error("{users} users have a session of that id")]
-    Ambiguous {
-        /// How many.
-        users: usize,
-    },
-    /// No such receipt.
-    #[error("there is no receipt {0}")]
-    NoReceipt(String),
-    /// memory.db would not.
-    #[error(transparent)]
-    Memory(#[from] MemoryError),
-    /// The state store would not.
-    #[error(transparent)]
-    State(#[from] StateError),
-    /// A file would not.
-    #[error("cannot clean {}: {source}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-impl ForgetError {
-    pub(super) fn file(path: &Path, source: io::Error) -> Self {
-        ForgetError::File { path: path.to_path_buf(), source }
-    }
-
-    /// What a person can do about it.
-    pub fn hint(&self) -> Option<&'static str> {
-        match self {
-            ForgetError::Order(_) => Some("name a passage that stands in few turns; --dry-run shows which"),
-            ForgetError::Nothing => {
-                Some("`atles recall` and `atles profile` show what is known, and under which ids")
-            }
-            ForgetError::Ambiguous { .. } => Some("add --user ID"),
-            ForgetError::NoReceipt(_) => Some("receipts/ in the home has them, by their names"),
-            ForgetError::Memory(error) => error.hint(),
-            ForgetError::State(StateError::Corrupt(_)) => {
-                Some("`atles run --once` sets the damaged state store aside; then again")
-            }
-            ForgetError::State(_) | ForgetError::File { .. } => {
-                Some("what was begun is finished at the daemon's next start, or by the same command")
-            }
-        }
-    }
-}
+use crate::state::{InMemoryStore, SledStore, State, finish_rewrite};
 
 /// An order that is being carried out, as it is written down meanwhile.
 #[derive(Debug, Serialize, Deserialize)]
@@ -96,7 +30,7 @@ struct Pending {
     targets: Targets,
 }
 
-fn pending_path(home: &Home) -> PathBuf {
+pub(super) fn pending_path(home: &Home) -> PathBuf {
     home.root.join("state").join("forget.json")
 }
 
@@ -168,8 +102,8 @@ pub fn allow(home: &Home, id: &str, now: Timestamp) -> Result<Receipt, ForgetErr
 }
 
 /// What everything is done with.
-struct Means<'a> {
-    home: &'a Home,
+pub(super) struct Means<'a> {
+    pub(super) home: &'a Home,
     decode: &'a Decode,
     home_key: [u8; 32],
 }
@@ -193,7 +127,7 @@ impl Means<'_> {
         Ok(())
     }
 
-    fn has_state(&self) -> bool {
+    pub(super) fn has_state(&self) -> bool {
         self.home.sled().join("db").exists()
     }
 
@@ -271,6 +205,7 @@ impl Means<'_> {
     }
 
     fn carry_out(&self, order: &Order, mut survey: Survey, receipt: Receipt) -> Result<Receipt, ForgetError> {
+        let _training = self.hold_training()?;
         let mut pending = Pending { order: order.clone(), receipt, targets: survey.targets.clone() };
         self.write_down(&pending)?;
         let needle = order.needle()?;
@@ -284,7 +219,7 @@ impl Means<'_> {
         records.clean_models(receipt)?;
         versions::taint(self.home, &survey.targets, receipt)?;
         self.clean_state(&survey, needle.as_ref(), &gone, receipt)?;
-        self.clean_leftovers(receipt)?;
+        self.clean_leftovers(&survey, receipt)?;
         receipt.left = survey.unread;
         if let Some(needle) = needle.as_ref().filter(|_| order.user.is_none()) {
             receipt.left.extend(self.still_in(needle)?);
@@ -310,149 +245,15 @@ impl Means<'_> {
         // From now on none of it is learned again, also if the rest has to wait.
         pending.receipt.write(self.home).map_err(|source| ForgetError::file(&self.home.receipts(), source))
     }
-
-    fn clean_memory(
-        &self,
-        survey: &Survey,
-        needle: Option<&Needle>,
-        receipt: &mut Receipt,
-    ) -> Result<(), ForgetError> {
-        let mut memory = Writer::open(&self.home.memory_db())?;
-        let mut batch = memory.begin()?;
-        let removed = take_out(&mut batch, survey, needle)?;
-        batch.commit()?;
-        memory.scour()?;
-        let sum = &mut receipt.memory;
-        sum.sessions += removed.sessions;
-        sum.messages += removed.messages;
-        sum.facts += removed.facts;
-        sum.preferences += removed.preferences;
-        sum.examples += removed.examples;
-        sum.users += removed.users;
-        Ok(())
-    }
-
-    /// The names of the files that are gone.
-    fn clean_originals(
-        &self,
-        files: &mut Vec<FileTask>,
-        receipt: &mut Receipt,
-    ) -> Result<BTreeSet<String>, ForgetError> {
-        let mut gone = BTreeSet::new();
-        for task in std::mem::take(files) {
-            receipt.count(&task.did(), 1);
-            match &task.after {
-                Some(content) => {
-                    replace(&task.path, content).map_err(|source| ForgetError::file(&task.path, source))?;
-                }
-                None => {
-                    delete(&task.path)?;
-                    if task.folder == "failed" {
-                        delete(&Sidecar::beside(&task.path))?;
-                    }
-                    gone.insert(name_of(&task.path));
-                }
-            }
-        }
-        for dir in [&self.home.done, &self.home.failed, &self.home.work] {
-            if dir.exists() {
-                platform::sync_dir(dir).map_err(|source| ForgetError::file(dir, source))?;
-            }
-        }
-        Ok(gone)
-    }
-
-    fn clean_state(
-        &self,
-        survey: &Survey,
-        needle: Option<&Needle>,
-        gone: &BTreeSet<String>,
-        receipt: &mut Receipt,
-    ) -> Result<(), ForgetError> {
-        if !self.has_state() {
-            return Ok(());
-        }
-        let mentions = |bytes: &[u8]| needle.is_some_and(|needle| needle.in_bytes(bytes));
-        let at_work = |name: &std::ffi::OsStr| self.home.work.join(name).exists();
-        let whole = || survey.targets.iter().filter(|(_, target)| target.whole);
-        let changed = survey.targets.iter().filter(|(_, target)| !target.whole && !target.turns.is_empty());
-        let changed = changed.filter_map(|(identity, target)| {
-            let after = target.after.clone();
-            let change = Changed {
-                keys: target.keys.clone(),
-                now: after.map(|it| (it.key, it.messages, it.first, it.all)),
-                examples: target.examples,
-            };
-            Some((hex_identity(identity)?, change))
-        });
-        let erased = crate::state::forget::forget(
-            &self.home.sled(),
-            &Oblivion {
-                whole: whole().filter_map(|(identity, _)| hex_identity(identity)).collect(),
-                whole_keys: whole().flat_map(|(_, it)| it.keys.iter().cloned()).collect::<HashSet<_>>(),
-                stems: whole().flat_map(|(_, it)| it.stems.iter().cloned()).collect(),
-                changed: changed.collect(),
-                files: gone.clone(),
-                waiting: survey.waiting.clone(),
-                mentions: &mentions,
-                at_work: &at_work,
-            },
-        )?;
-        receipt.count("ledger entries", erased.entries);
-        receipt.count("state records", erased.records);
-        Ok(())
-    }
-
-    /// Copies of stores that were set aside as damaged, and what was half done: nobody can take one chat out of them.
-    fn clean_leftovers(&self, receipt: &mut Receipt) -> Result<(), ForgetError> {
-        let state = self.home.root.join("state");
-        for dir in [&self.home.root, &state] {
-            for entry in std::fs::read_dir(dir).map_err(|source| ForgetError::file(dir, source))? {
-                let path = entry.map_err(|source| ForgetError::file(dir, source))?.path();
-                if name_of(&path).contains(".damaged-") {
-                    receipt.count("damaged copies deleted", 1);
-                    remove_any(&path)?;
-                }
-            }
-        }
-        remove_any(&state.join("rebuild"))?;
-        let ours = [self.home.logs(), self.home.training_data(), self.home.models(), self.home.done.clone()];
-        for dir in ours.iter().chain([&self.home.failed, &self.home.work]) {
-            for path in files_below(dir)? {
-                let name = name_of(&path);
-                if name.starts_with('.') && (name.ends_with(".tmp") || *dir == self.home.work) {
-                    delete(&path)?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Files in which the words still stand.
-    fn still_in(&self, needle: &Needle) -> Result<Vec<String>, ForgetError> {
-        let mut left = Vec::new();
-        for path in files_below(&self.home.root)? {
-            let is_weights = path.extension().is_some_and(|it| WEIGHTS.iter().any(|weights| it == *weights));
-            let of_the_app = path.starts_with(&self.home.spool) && name_of(&path).starts_with('.');
-            let large = path.metadata().map_or(0, |it| it.len()) > LARGEST;
-            if is_weights || of_the_app || large || path == pending_path(self.home) {
-                continue;
-            }
-            if std::fs::read(&path).is_ok_and(|bytes| needle.in_bytes(&bytes)) {
-                left.push(path.strip_prefix(&self.home.root).unwrap_or(&path).display().to_string());
-            }
-        }
-        Ok(left)
-    }
 }
 
 impl FileTask {
-    fn did(&self) -> String {
+    pub(super) fn did(&self) -> String {
         format!("{} files {}", self.folder, if self.after.is_some() { "rewritten" } else { "deleted" })
     }
 }
 
-fn take_out(
+pub(super) fn take_out(
     batch: &mut crate::memory::Batch<'_>,
     survey: &Survey,
     needle: Option<&Needle>,
@@ -481,12 +282,4 @@ fn take_out(
     }
     sum.users = batch.forget_empty_users()?;
     Ok(sum)
-}
-
-fn remove_any(path: &Path) -> Result<(), ForgetError> {
-    let removed = if path.is_dir() { std::fs::remove_dir_all(path) } else { std::fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(ForgetError::file(path, error)),
-        _ => Ok(()),
-    }
 }

@@ -9,16 +9,16 @@ use regex::bytes::Regex;
 use rusqlite::Connection;
 use serde::{Deserialize, Serialize};
 
+use super::ForgetError;
 use super::forgotten::{first_of, identities_of};
 use super::needle::Needle;
 use super::originals::{Fate, Rewritten, emptied, rewrite};
 use super::receipt::{FileGone, SessionGone, TurnHash};
-use super::run::ForgetError;
 use super::{Order, What};
 use crate::memory::forget::{self as memory, Known, Turns};
 use crate::platform;
 use crate::session::{Identity, Message, Session, SessionKey, opening};
-use crate::spool::{Home, SIDECAR_SUFFIX};
+use crate::spool::{Home, SIDECAR_SUFFIX, live_token};
 use crate::stages::decode::Decode;
 use crate::state::State;
 
@@ -255,6 +255,10 @@ impl Surveyor<'_> {
             Rewritten::Unchanged => {}
             Rewritten::Gone => survey.files.push(task(None)),
             Rewritten::As(after) if after == bytes => {}
+            // Its app may have it open, and writes it anew when it is gone.
+            Rewritten::As(_) if path.file_name().and_then(live_token).is_some() => {
+                survey.files.push(task(None));
+            }
             Rewritten::As(after) => survey.files.push(task(Some(after))),
         }
         Ok(())
@@ -446,7 +450,8 @@ fn names_in(dir: &Path) -> Result<Vec<OsString>, ForgetError> {
     for entry in entries {
         let name = entry.map_err(|source| ForgetError::file(dir, source))?.file_name();
         let bytes = name.as_encoded_bytes();
-        if !bytes.starts_with(b".") && !bytes.ends_with(SIDECAR_SUFFIX.as_bytes()) {
+        let shown = !bytes.starts_with(b".") || live_token(&name).is_some();
+        if shown && !bytes.ends_with(SIDECAR_SUFFIX.as_bytes()) {
             names.push(name);
         }
     }

@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use super::ForgetError;
 use super::receipt::{Receipt, replace};
 use super::records::{files_below, name_of, read};
-use super::run::ForgetError;
 use super::survey::Targets;
 use crate::spool::Home;
 
@@ -43,7 +43,8 @@ pub(super) fn taint(home: &Home, targets: &Targets, receipt: &mut Receipt) -> Re
             let named = |target: &&super::survey::Target| {
                 target.keys.contains(key) || (key.is_empty() && target.ids.contains(id))
             };
-            let Some(target) = targets.values().find(named) else { continue };
+            let by_identity = targets.get(text("identity"));
+            let Some(target) = by_identity.or_else(|| targets.values().find(named)) else { continue };
             sessions += 1;
             if target.whole && !id.is_empty() {
                 session["session_id"] = json!("");

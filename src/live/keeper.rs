@@ -12,6 +12,7 @@ use tracing::{debug, error, info, warn};
 
 use super::chat::{Chat, Desk, Trouble, remove};
 use super::reading::is_gone;
+use crate::forget::Forgotten;
 use crate::memory::{MemoryError, Writer, provisional};
 use crate::pipeline::Chain;
 use crate::platform::{self, Clock, Signature};
@@ -45,6 +46,8 @@ pub struct Parts {
     pub chain: Arc<ArcSwap<Chain>>,
     /// The time of day.
     pub clock: Clock,
+    /// What was forgotten and shall not come back.
+    pub forgotten: Arc<Forgotten>,
     /// When a live file may be taken.
     pub rules: AdoptionRules,
     /// Whether running chats are followed; if not, they are only learned at their end.
@@ -82,6 +85,7 @@ impl Keeper {
                 state: parts.state,
                 memory,
                 clock: parts.clock,
+                forgotten: parts.forgotten,
                 runtime: tokio::runtime::Handle::current(),
             },
             home: parts.home,

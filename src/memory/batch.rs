@@ -198,22 +198,17 @@ impl<'w> Batch<'w> {
         Ok(self.tx.prepare_cached(sql)?.execute(params)? as u64)
     }
 
-    /// The next number for a session, which then is taken.
-    pub(super) fn next_number(&mut self) -> i64 {
-        self.next_session += 1;
-        self.next_session - 1
-    }
-
     /// Gives a session the next number, so that the index takes it up again.
     pub(super) fn renumber(&mut self, session: i64) -> Result<(), MemoryError> {
         self.torn = true;
-        let number = self.next_number();
+        let number = self.number();
         let [first, last] = row_range(session);
         for table in ["messages", "preferences", "facts", "examples"] {
             let sql = format!("UPDATE {table} SET id = id - ? + ? WHERE id BETWEEN ? AND ?");
             self.run(&sql, [first, row_range(number)[0], first, last])?;
         }
         self.run("UPDATE sessions SET id = ? WHERE id = ?", [number, session])?;
+        self.run("UPDATE live SET session = ? WHERE session = ?", [number, session])?;
         self.run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'sessions'", [number])?;
         self.torn = false;
         Ok(())

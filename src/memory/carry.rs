@@ -74,7 +74,7 @@ impl Batch<'_> {
         let sql = "SELECT u.user_id FROM sessions s JOIN users u ON u.id = s.user WHERE s.id = ?";
         let user_id: Option<String> = from.prepare_cached(sql)?.query_row([session], |row| row.get(0))?;
         let user = Value::Integer(self.user(user_id.as_deref())?);
-        let number = self.next_number();
+        let number = self.number();
         for (table, columns) in TABLES {
             let list = columns.join(", ");
             let marks = vec!["?"; columns.len() + 1].join(", ");

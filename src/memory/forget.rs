@@ -27,6 +27,10 @@ pub struct Known {
     pub file: String,
     /// Messages it has.
     pub messages: usize,
+    /// When it was learned, in milliseconds since 1970.
+    pub learned_ms: i64,
+    /// Whether it is only a piece of a chat that runs.
+    pub piece: bool,
 }
 
 /// Where something stands: by session row, the ordinals of the messages.
@@ -65,9 +69,14 @@ pub struct Removed {
 
 /// Every session there is, those of which only signatures are kept included.
 pub fn sessions(conn: &Connection) -> Result<Vec<Known>, MemoryError> {
-    let sql = "SELECT s.id, s.identity, s.key, s.session_id, u.user_id, s.file, s.message_count
-               FROM sessions s JOIN users u ON u.id = s.user ORDER BY s.id";
-    let mut statement = conn.prepare(sql)?;
+    // A database that no writer of ours has opened yet has no table of running chats.
+    let has_live = conn.prepare("SELECT 1 FROM sqlite_schema WHERE name = 'live'")?.exists([])?;
+    let piece = if has_live { "s.id IN (SELECT session FROM live)" } else { "0" };
+    let sql = format!(
+        "SELECT s.id, s.identity, s.key, s.session_id, u.user_id, s.file, s.message_count, s.learned_ms, {piece}
+         FROM sessions s JOIN users u ON u.id = s.user ORDER BY s.id"
+    );
+    let mut statement = conn.prepare(&sql)?;
     let rows = statement.query_map([], |row| {
         Ok(Known {
             row: row.get(0)?,
@@ -77,6 +86,8 @@ pub fn sessions(conn: &Connection) -> Result<Vec<Known>, MemoryError> {
             user_id: row.get(4)?,
             file: row.get(5)?,
             messages: row.get(6)?,
+            learned_ms: row.get(7)?,
+            piece: row.get(8)?,
         })
     })?;
     Ok(rows.collect::<Result<_, _>>()?)
@@ -171,6 +182,7 @@ impl Batch<'_> {
     /// # Errors
     /// After an error the batch can only be given up.
     pub fn forget(&mut self, identity: &Identity) -> Result<Removed, MemoryError> {
+        self.remove_pieces_of(identity)?;
         let Some((session, _)) = self.find(identity)? else { return Ok(Removed::default()) };
         let count = |table: &str| self.count_rows(table, session);
         let removed = Removed {
@@ -182,6 +194,7 @@ impl Batch<'_> {
             users: 0,
         };
         self.remove(identity)?;
+        self.run("DELETE FROM live WHERE session = ?", [session])?;
         Ok(removed)
     }
 

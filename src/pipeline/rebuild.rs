@@ -25,7 +25,7 @@ use crate::config::OnError;
 use crate::forget::{Forgotten, is_stub};
 use crate::memory::{Batch, MemoryError, Writer, carry, forget, index, reader};
 use crate::platform;
-use crate::session::{Effect, Envelope, Identity};
+use crate::session::{Effect, Envelope, Identity, SessionKey};
 use crate::spool::{Home, shown};
 use crate::state::{InMemoryStore, LearnedRecord, Outcome, SledStore, State, StateBatch, StateError};
 use crate::training::SeenExamples;
@@ -148,6 +148,8 @@ struct Ledger {
     met: HashSet<Identity>,
     /// Sessions that an earlier try stored.
     stored: HashSet<Identity>,
+    /// When what the old memory.db holds was learned.
+    times: HashMap<(Identity, SessionKey), Timestamp>,
 }
 
 impl Rebuild {
@@ -175,6 +177,7 @@ impl Rebuild {
             seen: SeenExamples::default(),
             learned: BTreeMap::new(),
             met: HashSet::new(),
+            times: self.times(),
             stored: forget::sessions(memory.connection())?.into_iter().map(|known| known.identity).collect(),
         };
         reader::signatures(memory.connection(), |identity, signature| {
@@ -211,10 +214,8 @@ impl Rebuild {
     /// The files in `done/`, in the order in which they were learned.
     fn plan(&self) -> Result<Plan, RebuildError> {
         let mut entries: HashMap<String, (i64, u64)> = HashMap::new();
-        if self.home.sled().join("db").exists()
-            && let Ok(store) = SledStore::open(&self.home.sled())
-        {
-            State::new(Arc::new(store)).entries(&mut |number, entry| {
+        if let Some(state) = self.ledger()? {
+            state.entries(&mut |number, entry| {
                 let learned = matches!(entry.outcome, Outcome::Learned | Outcome::Revision);
                 if entry.at > 0 && (learned || !entries.contains_key(&entry.file)) {
                     entries.insert(entry.file, (entry.at, number));
@@ -237,6 +238,16 @@ impl Rebuild {
         }
         files.sort_by(|a, b| (a.learned_ms, a.entry, &a.name).cmp(&(b.learned_ms, b.entry, &b.name)));
         Ok(Plan { pipeline: self.chain.fingerprint(), files })
+    }
+
+    /// When each session was learned, as far as the old memory.db can tell. It is looked at closely later.
+    fn times(&self) -> HashMap<(Identity, SessionKey), Timestamp> {
+        let known = reader::open(&self.home.memory_db()).and_then(|conn| forget::sessions(&conn));
+        let time = |known: forget::Known| {
+            let at = Timestamp::from_millisecond(known.learned_ms).ok()?;
+            Some(((known.identity, known.key), at))
+        };
+        known.unwrap_or_default().into_iter().filter_map(time).collect()
     }
 
     async fn go_through(
@@ -378,13 +389,22 @@ impl Rebuild {
         }
     }
 
+    /// The home's ledger; `None` where there is none, or a damaged one, which the daemon's next start makes anew.
+    fn ledger(&self) -> Result<Option<State>, RebuildError> {
+        if !self.home.sled().join("db").exists() {
+            return Ok(None);
+        }
+        match SledStore::open(&self.home.sled()) {
+            Ok(store) => Ok(Some(State::new(Arc::new(store)))),
+            Err(StateError::Corrupt(_)) => Ok(None),
+            Err(problem) => Err(problem.into()),
+        }
+    }
+
     /// What was learned and the ledger does not know, it is told: after a damage it may have been made anew from the
     /// folders while memory.db was empty.
     fn enter_learned(&self, ledger: &Ledger) -> Result<(), RebuildError> {
-        if !self.home.sled().join("db").exists() {
-            return Ok(());
-        }
-        let state = State::new(Arc::new(SledStore::open(&self.home.sled())?));
+        let Some(state) = self.ledger()? else { return Ok(()) };
         let mut totals = state.totals()?;
         let mut batch = StateBatch::default();
         for (identity, record) in &ledger.learned {
@@ -438,6 +458,7 @@ impl Ledger {
                 self.seen.commit(&identity, &key, signatures);
             }
         }
+        let at = self.times.get(&(identity, key)).copied().unwrap_or(at);
         batch.store(&judged.envelope, at, false)?;
         self.note(judged);
         Ok(())
@@ -476,7 +497,8 @@ fn carry_over(
     let mut batch = memory.begin()?;
     let mut carried = 0;
     for known in forget::sessions(old)? {
-        if !met.contains(&known.identity) && !there.contains(&known.identity) {
+        // What running chats said comes again from their files.
+        if !known.piece && !met.contains(&known.identity) && !there.contains(&known.identity) {
             batch.carry_over(old, known.row)?;
             carried += 1;
         }

@@ -300,12 +300,20 @@ fn model_versions_that_were_trained_on_it_are_marked_and_a_training_is_asked_for
     };
     version("v0001", &["stays"]);
     version("v0002", &["stays", "secret-chat"]);
+    let run = home.path("models/run/work");
+    fs::create_dir_all(&run).unwrap();
+    fs::write(run.join("train.jsonl"), SECRET).unwrap();
+    fs::write(home.path("models/v0001/Modelfile"), format!("SYSTEM {SECRET}")).unwrap();
     let set = home.path("training_data/set");
     fs::create_dir_all(&set).unwrap();
     let line = |id: &str, text: &str| {
         format!("{}\n", json!({ "session_id": id, "key": key(id), "instruction": text }))
     };
     fs::write(set.join("train.jsonl"), line("secret-chat", SECRET) + &line("stays", "a river")).unwrap();
+    let planned = home.atles(&["forget", "--session", "secret-chat", "--dry-run", "--json"]).expect(0).json();
+    let answers = home.path("state/extracted").join(planned["sessions"][0]["identity"].as_str().unwrap());
+    fs::create_dir_all(&answers).unwrap();
+    fs::write(answers.join("a.json"), SECRET).unwrap();
     let receipt = home.atles(&["forget", "--session", "secret-chat", "--json"]).expect(0).json();
     home.atles(&["forget", "--session", "exported"]).expect(0);
     assert_eq!(receipt["tainted"], json!(["v0002"]));
