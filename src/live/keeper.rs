@@ -28,8 +28,10 @@ const BEAT: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(500);
 /// Least pause between two looks at one chat.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A look is followed by a pause of so many times its own length, so that no chat takes more than this share of a core.
+/// A look is followed by a pause of so many times its own length, so that no chat takes more than this share of a core …
 const PAUSE_PER_WORK: u32 = 10;
+/// … but of no more than this: the first look of all takes long, and what is said after it is not to wait.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// How long what a chat said is kept after its live file is gone, for the session file to be learned meanwhile.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often it is seen whether the app of a silent chat still lives.
@@ -329,7 +331,8 @@ impl Worker {
                 looked.seen = Some(signature);
                 looked.changed = false;
                 let result = chat.look(&mut self.desk);
-                looked.rest_until = Instant::now() + (now.elapsed() * PAUSE_PER_WORK).max(PAUSE);
+                looked.rest_until =
+                    Instant::now() + (now.elapsed() * PAUSE_PER_WORK).clamp(PAUSE, LONGEST_PAUSE);
                 self.complain(name, result, &mut looked.complained);
             }
         } else {
