@@ -16,8 +16,8 @@
 //! 8. [`live`]: chats that still run: what they say is recallable before they end, and those whose app died are learned.
 //! 9. [`training`]: the examples a model can be trained on.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, and [`text`] holds what several stages need to read prose.
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`service`] has the
+//! daemon run at login, [`cli`] is the command line, and [`text`] holds what several stages need to read prose.
 
 pub mod cli;
 pub mod config;
@@ -27,6 +27,7 @@ pub mod memory;
 pub mod outbox;
 pub mod pipeline;
 pub mod platform;
+pub mod service;
 pub mod session;
 pub mod spool;
 pub mod stages;

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, service, status, submit};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -37,6 +37,8 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Have the daemon run whenever you are logged in.
+    Service(service::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Print a completion script for a shell.
@@ -66,6 +68,7 @@ pub fn main() -> ExitCode {
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        Verb::Service(args) => service::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.

@@ -15,6 +15,7 @@ mod recall;
 mod report;
 mod run;
 mod say;
+mod service;
 mod status;
 mod submit;
 

@@ -12,4 +12,4 @@ pub use files::{
     same_filesystem, sync_dir, sync_filesystem,
 };
 pub use launch::{Caught, PassedOn, apart_from_terminal};
-pub use process::{began, boot_id, host_name, is_running, pid_namespace};
+pub use process::{began, boot_id, host_name, is_running, pid_namespace, user_number};

@@ -9,6 +9,7 @@ mod learn;
 mod live;
 mod pipeline;
 mod redaction;
+mod service;
 mod spool;
 mod state;
 mod support;
