@@ -6,7 +6,7 @@ use super::{Exit, open, say};
 use crate::config::Config;
 use crate::daemon::{Daemon, Ended, LogGuard, Services, home_of, start_logging};
 use crate::platform;
-use crate::spool::Home;
+use crate::spool::{FolderError, Home};
 
 /// Options of `atles run`.
 #[derive(Debug, clap::Args)]
@@ -73,15 +73,19 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     })
 }
 
+/// Makes the folders. The state store, memory.db and what programs write: files of the home are the user's alone.
+pub(super) fn prepare_home(home: &Home) -> Result<(), FolderError> {
+    platform::make_everything_private();
+    home.prepare()
+}
+
 /// Makes the folders, starts the log and the runtime.
 pub(super) fn prepare(
     home: &Home,
     config: &Config,
     on_stderr: bool,
 ) -> Result<(LogGuard, tokio::runtime::Runtime), Exit> {
-    // The state store, memory.db and what programs write: files of the home are the user's alone.
-    platform::make_everything_private();
-    if let Err(problem) = home.prepare() {
+    if let Err(problem) = prepare_home(home) {
         say::error(&problem, Some(problem.hint()));
         return Err(Exit::Failure);
     }

@@ -89,7 +89,8 @@ fn service(config: Option<&Path>, name: &str, verb: Verb) -> Result<Service, Exi
         Exit::Failure
     };
     let program = std::env::current_exe().map_err(|_| cannot("cannot find this program's own file"))?;
-    let user_home = home_folder().ok_or_else(|| cannot("cannot find your home folder: $HOME is not set"))?;
+    let user_home =
+        platform::user_home().ok_or_else(|| cannot("cannot find your home folder: $HOME is not set"))?;
     let service = |config: PathBuf, log: PathBuf, deadline: u64| Service {
         name: name.to_owned(),
         program: program.clone(),
@@ -112,11 +113,6 @@ fn service(config: Option<&Path>, name: &str, verb: Verb) -> Result<Service, Exi
     })?;
     let path = std::path::absolute(&loaded.path).unwrap_or(loaded.path);
     Ok(service(path, home.logs().join("service.log"), loaded.config.settings.shutdown.deadline.0.as_secs()))
-}
-
-fn home_folder() -> Option<PathBuf> {
-    let name = if cfg!(windows) { "USERPROFILE" } else { "HOME" };
-    std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from)
 }
 
 fn steps(plan: &Plan, verb: Verb) -> Vec<&Step> {

@@ -20,8 +20,8 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     };
     let report = match ask(&home, &Request::Status) {
         Ok(Response::Status(report)) => *report,
-        Ok(Response::Ok) => from_folders(&home),
-        Ok(Response::Error { message }) => {
+        Ok(Response::Ok | Response::Forgot(_)) => from_folders(&home),
+        Ok(Response::Error { message, .. }) => {
             say::error(message, None);
             return Exit::Failure;
         }
@@ -69,6 +69,9 @@ fn page(report: &Report) -> String {
         report.failed,
         if report.failed > 0 { "   (`atles failed list` tells why)" } else { "" },
     );
+    if let Some(training) = &report.training {
+        let _ = writeln!(page, "\ntraining  {training}");
+    }
     if let Some(totals) = &report.totals {
         let _ = writeln!(
             page,

@@ -47,6 +47,10 @@ pub struct Report {
     pub failed: u64,
     /// Commits whose session logs and training data are still to be written.
     pub undelivered: u64,
+    /// The training run that is under way, if one is.
+    pub training: Option<String>,
+    /// Answers that wait for a training run.
+    pub queued_answers: u64,
     /// Counts over the life of the home; absent where no daemon runs.
     pub totals: Option<Totals>,
 }

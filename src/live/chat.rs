@@ -6,6 +6,7 @@ use thiserror::Error;
 
 use super::context::{Context, prints};
 use super::reading::{News, Reading};
+use crate::forget::Forgotten;
 use crate::memory::provisional::{Ground, Piece, learned_as};
 use crate::memory::{MemoryError, Writer};
 use crate::pipeline::{Chain, Opening, Standing, judge};
@@ -23,6 +24,7 @@ pub(super) struct Desk {
     pub(super) state: State,
     pub(super) memory: Writer,
     pub(super) clock: Clock,
+    pub(super) forgotten: Arc<Forgotten>,
     pub(super) runtime: tokio::runtime::Handle,
 }
 
@@ -187,6 +189,9 @@ impl Chat {
         let (Some(mut session), true) = (sessions.pop(), sessions.is_empty()) else {
             return Err(self.foreign("it holds several sessions".into()));
         };
+        if !desk.forgotten.leave_out(&mut session) {
+            return Err(self.foreign("it was forgotten".into()));
+        }
         let messages = std::mem::take(&mut session.messages);
         if self.context.count == 0 {
             // That of the last message, and the chat goes on.

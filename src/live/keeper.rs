@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -12,6 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use super::chat::{Chat, Desk, Trouble, remove};
 use super::reading::is_gone;
+use crate::forget::Forgotten;
 use crate::memory::{MemoryError, Writer, provisional};
 use crate::pipeline::Chain;
 use crate::platform::{self, Clock, Signature};
@@ -47,6 +49,8 @@ pub struct Parts {
     pub chain: Arc<ArcSwap<Chain>>,
     /// The time of day.
     pub clock: Clock,
+    /// What was forgotten and shall not come back.
+    pub forgotten: Arc<Forgotten>,
     /// When a live file may be taken.
     pub rules: AdoptionRules,
     /// Whether running chats are followed; if not, they are only learned at their end.
@@ -79,11 +83,13 @@ impl Keeper {
         let (stop, running) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let hints = parts.hints.clone();
         let worker = Worker {
+            inode: inode_of(&path),
             desk: Desk {
                 chain: parts.chain,
                 state: parts.state,
                 memory,
                 clock: parts.clock,
+                forgotten: parts.forgotten,
                 runtime: tokio::runtime::Handle::current(),
             },
             home: parts.home,
@@ -144,6 +150,11 @@ pub fn settle_once(home: &Home, memory: &mut Writer, rules: &AdoptionRules) -> R
     Ok(())
 }
 
+/// The inode of a file; 0 if there is none, or the system has none.
+fn inode_of(path: &Path) -> u64 {
+    platform::lstat(path).map_or(0, |metadata| Signature::of(&metadata).inode)
+}
+
 /// Says what became of a live file, where that is worth a word.
 fn tell(name: &OsStr, adoption: &io::Result<Adoption>, again: bool) {
     match adoption {
@@ -202,6 +213,8 @@ impl Looked {
 struct Worker {
     home: Home,
     desk: Desk,
+    /// That of memory.db when it was opened.
+    inode: u64,
     rules: AdoptionRules,
     follow: bool,
     rescan: Duration,
@@ -223,11 +236,29 @@ impl Worker {
             let period = if self.hints.arrive() { self.rescan } else { POLL.min(self.rescan) };
             if self.hints.take_missed() || read.is_none_or(|at| at.elapsed() >= period) {
                 read = Some(Instant::now());
+                self.follow_memory();
                 self.read_spool();
             }
             self.look_at_all();
             let until_read = read.map_or(period, |at| period.saturating_sub(at.elapsed()));
             self.wait(until_read);
+        }
+    }
+
+    /// Goes over to a memory.db that took the place of a damaged one.
+    fn follow_memory(&mut self) {
+        let path = self.home.memory_db();
+        let inode = inode_of(&path);
+        if inode == self.inode || inode == 0 {
+            return;
+        }
+        match Writer::open_beside(&path) {
+            Ok(memory) => {
+                self.desk.memory = memory;
+                self.inode = inode;
+                self.chats.clear();
+            }
+            Err(problem) => debug!(error = %problem, "the new memory.db cannot be opened yet"),
         }
     }
 

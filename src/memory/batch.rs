@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
-use super::{MemoryError, index};
+use super::{MemoryError, embedding, index};
 use crate::session::{Effect, Envelope, Identity, Keep, Moment};
 
 /// What [`Batch::store`] did with a session.
@@ -27,6 +27,14 @@ pub struct Stored {
     pub replaced: bool,
     /// The same content is there already, and nothing was done.
     pub unchanged: bool,
+}
+
+/// What is stored of a session.
+pub(super) struct Standing {
+    /// The hash of its content.
+    pub key: [u8; 32],
+    /// How many messages it has.
+    pub messages: u64,
 }
 
 /// Sessions on their way into memory.db, all or none. Dropped without [`Batch::commit`], it leaves nothing.
@@ -121,6 +129,30 @@ impl<'w> Batch<'w> {
         &self.tx
     }
 
+    /// What is stored under an identity.
+    pub(super) fn standing(&self, identity: &Identity) -> Result<Option<Standing>, MemoryError> {
+        let sql = "SELECT key, message_count FROM sessions WHERE identity = ?";
+        let mut look_up = self.tx.prepare_cached(sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(Standing { key: row.get(0)?, messages: row.get(1)? });
+        Ok(look_up.query_row([identity.0], read).optional()?)
+    }
+
+    /// Has the rows of one more session of a user written, by the session's number and the user's. `write` returns the
+    /// bytes of its texts.
+    pub(super) fn write_rows(
+        &mut self,
+        user_id: Option<&str>,
+        write: impl FnOnce(&rusqlite::Connection, i64, i64) -> Result<u64, MemoryError>,
+    ) -> Result<(), MemoryError> {
+        self.refuse_if_torn()?;
+        self.torn = true;
+        let user = self.user(user_id)?;
+        self.bytes += write(&self.tx, self.next_session, user)?;
+        self.next_session += 1;
+        self.torn = false;
+        Ok(())
+    }
+
     pub(super) fn refuse_if_torn(&self) -> Result<(), MemoryError> {
         if self.torn { Err(MemoryError::GivenUp) } else { Ok(()) }
     }
@@ -161,8 +193,29 @@ impl<'w> Batch<'w> {
         Ok(stored)
     }
 
+    /// Runs one statement that changes rows; how many.
+    pub(super) fn run(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<u64, MemoryError> {
+        Ok(self.tx.prepare_cached(sql)?.execute(params)? as u64)
+    }
+
+    /// Gives a session the next number, so that the index takes it up again.
+    pub(super) fn renumber(&mut self, session: i64) -> Result<(), MemoryError> {
+        self.torn = true;
+        let number = self.number();
+        let [first, last] = row_range(session);
+        for table in ["messages", "preferences", "facts", "examples"] {
+            let sql = format!("UPDATE {table} SET id = id - ? + ? WHERE id BETWEEN ? AND ?");
+            self.run(&sql, [first, row_range(number)[0], first, last])?;
+        }
+        self.run("UPDATE sessions SET id = ? WHERE id = ?", [number, session])?;
+        self.run("UPDATE live SET session = ? WHERE session = ?", [number, session])?;
+        self.run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'sessions'", [number])?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// The row and the key of a stored session.
-    fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
+    pub(super) fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
         let mut look_up = self.tx.prepare_cached("SELECT id, key FROM sessions WHERE identity = ?")?;
         Ok(look_up.query_row([identity.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
@@ -207,6 +260,7 @@ impl<'w> Batch<'w> {
 
     pub(super) fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
         index::remove(&self.tx, session)?;
+        embedding::store::remove(&self.tx, session)?;
         for sql in [
             "DELETE FROM messages WHERE id BETWEEN ? AND ?",
             "DELETE FROM preferences WHERE id BETWEEN ? AND ?",

@@ -180,6 +180,13 @@ impl Chain {
         Ok(StepEnd::of(verdict, envelope.note.take()))
     }
 
+    /// Names the decoder and the stages with their settings.
+    pub(super) fn fingerprint(&self) -> String {
+        let conditions = |entry: &StageEntry| format!("{}|{:?}", entry.name, entry.when.is_some());
+        let names: Vec<String> = self.stages.iter().map(conditions).collect();
+        format!("{} {} {}", env!("CARGO_PKG_VERSION"), self.lineage.join(" "), names.join(" "))
+    }
+
     /// Takes a session through the stages without doing anything beyond it: for `atles check --dry-run`, and for chats
     /// that still run. Tells after each stage how it went; ends at the first that fails or finishes. `true` if none did.
     pub async fn rehearse(

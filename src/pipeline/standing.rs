@@ -1,4 +1,4 @@
-use crate::session::{Envelope, Identity, SessionKey, opening};
+use crate::session::{Envelope, Identity, SessionKey, opening, own_id};
 use crate::state::{LearnedRecord, State, StateError};
 
 /// What the ledger says of a decoded session.
@@ -60,7 +60,7 @@ pub(crate) fn judge(
 
 /// Gives a chat that reuses the id of another one an id of its own.
 pub(super) fn give_own_id(envelope: &mut Envelope, opening: Opening) {
-    envelope.session.session_id = format!("{}~{:08x}", envelope.session.session_id, opening.first >> 32);
+    envelope.session.session_id = own_id(&envelope.session.session_id, opening.first);
     envelope.key = SessionKey::of(&envelope.session);
     envelope.identity = Identity::of(&envelope.session);
 }

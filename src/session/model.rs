@@ -127,14 +127,12 @@ impl Session {
         self.messages.iter().map(|message| words(&message.text)).sum()
     }
 }
-/// Counts where a word begins, a byte at a time and without branches, which the processor does for many bytes at once.
+/// Counts where a word begins, without a branch or a step that waits for the one before: the processor does that for
+/// many bytes at once.
 fn words(text: &str) -> u64 {
-    let mut blank = true;
-    let mut count = 0;
-    for byte in text.bytes() {
-        let is_blank = matches!(byte, b' ' | b'\t' | b'\n' | b'\x0C' | b'\r');
-        count += u64::from(blank & !is_blank);
-        blank = is_blank;
-    }
-    count
+    let bytes = text.as_bytes();
+    let first = bytes.first().is_some_and(|byte| !byte.is_ascii_whitespace());
+    let behind = bytes.get(1..).unwrap_or_default();
+    let begins = |(before, byte): (&u8, &u8)| before.is_ascii_whitespace() & !byte.is_ascii_whitespace();
+    u64::from(first) + bytes.iter().zip(behind).filter(|pair| begins(*pair)).count() as u64
 }

@@ -2,6 +2,7 @@
 
 mod abandoned;
 mod claim;
+mod delivery;
 mod folders;
 mod intake;
 mod lock;
@@ -13,6 +14,7 @@ mod watch;
 
 pub use abandoned::{Adoption, AdoptionRules, adopt, is_unfinished, live_token, remove_leftover};
 pub use claim::{Claimed, ReadError, Refusal};
+pub use delivery::{Delivery, DeliveryError};
 pub use folders::{FolderError, Home};
 pub use intake::{Intake, IntakeSettings, IntakeStatus};
 pub use lock::{InstanceLock, LockError};

@@ -1,25 +1,28 @@
 //! Finds many literals in a text at once, whatever the case of their ASCII letters, also where they overlap.
 //!
-//! Each literal is known by the three neighbouring bytes of it that come least often in texts. At each place of the
-//! text a table of bits tells whether any literal has its three bytes there; no step waits for the one before, as the
-//! steps of an automaton do, and so few places are looked at closely that the comparing does not count.
+//! Each literal is known by the four neighbouring bytes of it that come least often in texts. At each place of the text
+//! a table of bits tells whether any literal has its four bytes there; no step waits for the one before, as the steps of
+//! an automaton do, and so few places are looked at closely that the comparing does not count.
 
 use std::collections::HashMap;
 use std::ops::Range;
 
+use memchr::memchr2_iter;
+
 use super::word_hash::Spread;
 
-/// Bytes a literal is known by.
-const WINDOW: usize = 3;
+/// Bits of the filter: 16 KiB, which stay in the processor's nearest cache.
+const FILTER_BITS: u32 = 17;
+const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
 
 /// The literals to find, each with its number: its place in the list that was given.
 #[derive(Debug)]
 pub(crate) struct Literals {
     texts: Vec<Box<[u8]>>,
-    filter: Box<[u64; 1024]>,
-    /// By its three bytes: the literals known by them, and where in the literal they stand.
+    filter: Box<[u64; FILTER_WORDS]>,
+    /// By its four bytes: the literals known by them, and where in the literal they stand.
     known_by: HashMap<u32, Vec<(usize, usize)>, Spread>,
-    /// Those of fewer bytes.
+    /// Those of one or two bytes, which are looked for one by one.
     short: Vec<usize>,
 }
 
@@ -27,56 +30,76 @@ impl Literals {
     pub(crate) fn new<T: AsRef<str>>(texts: impl IntoIterator<Item = T>) -> Self {
         let mut literals = Literals {
             texts: Vec::new(),
-            filter: Box::new([0; 1024]),
+            filter: Box::new([0; FILTER_WORDS]),
             known_by: HashMap::default(),
             short: Vec::new(),
         };
         for (number, text) in texts.into_iter().enumerate() {
             let bytes = text.as_ref().as_bytes();
-            match rarest(bytes) {
-                Some((at, window)) => {
-                    let (word, bit) = place(window);
-                    literals.filter[word] |= 1 << bit;
-                    literals.known_by.entry(window).or_default().push((number, at));
+            match *bytes {
+                [] | [_] | [_, _] => literals.short.push(number),
+                // Whatever the fourth byte is.
+                [a, b, c] => {
+                    for d in (0..=u8::MAX).filter(|byte| low_byte(*byte) == *byte) {
+                        literals.know(low([a, b, c, d]), number, 0);
+                    }
                 }
-                None => literals.short.push(number),
+                _ => {
+                    let (at, window) = rarest(bytes);
+                    literals.know(window, number, at);
+                }
             }
             literals.texts.push(bytes.into());
         }
         literals
     }
 
+    fn know(&mut self, window: u32, number: usize, at: usize) {
+        let (word, bit) = place(window);
+        self.filter[word] |= 1 << bit;
+        self.known_by.entry(window).or_default().push((number, at));
+    }
+
     /// Calls back with the number of each literal and where it stands, in no order that means anything.
     pub(crate) fn each(&self, text: &str, mut found: impl FnMut(usize, Range<usize>)) {
         let bytes = text.as_bytes();
-        for (at, four) in bytes.windows(WINDOW + 1).enumerate() {
-            let four = [four[0], four[1], four[2], four[3]];
-            self.look(bytes, at, low(u32::from_le_bytes(four)), &mut found);
-        }
-        if let Some(at) = bytes.len().checked_sub(WINDOW) {
-            self.look(
-                bytes,
-                at,
-                low(u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], 0])),
-                &mut found,
-            );
+        let windows = bytes.windows(4).map(|four| low([four[0], four[1], four[2], four[3]]));
+        let last = match *bytes {
+            [.., a, b, c] => Some(low([a, b, c, 0])),
+            _ => None,
+        };
+        for (at, window) in windows.chain(last).enumerate() {
+            let (word, bit) = place(window);
+            if self.filter[word] >> bit & 1 == 1 {
+                self.look(bytes, at, window, &mut found);
+            }
         }
         for number in &self.short {
-            let length = self.texts[*number].len();
-            for at in 0..(bytes.len() + 1).saturating_sub(length) {
-                self.compare(bytes, *number, at, &mut found);
+            self.search(bytes, *number, &mut found);
+        }
+    }
+
+    /// Whether any literal stands in a text.
+    pub(crate) fn any(&self, text: &str) -> bool {
+        let mut any = false;
+        self.each(text, |_, _| any = true);
+        any
+    }
+
+    /// Compares the literals that a window belongs to with what stands there.
+    #[inline(never)]
+    fn look(&self, bytes: &[u8], at: usize, window: u32, found: &mut impl FnMut(usize, Range<usize>)) {
+        for (number, offset) in self.known_by.get(&window).into_iter().flatten() {
+            if let Some(start) = at.checked_sub(*offset) {
+                self.compare(bytes, *number, start, found);
             }
         }
     }
 
-    #[inline]
-    fn look(&self, bytes: &[u8], at: usize, window: u32, found: &mut impl FnMut(usize, Range<usize>)) {
-        let (word, bit) = place(window);
-        if self.filter[word] >> bit & 1 == 1 {
-            for (number, offset) in self.known_by.get(&window).into_iter().flatten() {
-                if let Some(start) = at.checked_sub(*offset) {
-                    self.compare(bytes, *number, start, found);
-                }
+    fn search(&self, bytes: &[u8], number: usize, found: &mut impl FnMut(usize, Range<usize>)) {
+        if let [first, ..] = *self.texts[number] {
+            for at in memchr2_iter(first.to_ascii_lowercase(), first.to_ascii_uppercase(), bytes) {
+                self.compare(bytes, number, at, found);
             }
         }
     }
@@ -90,31 +113,35 @@ impl Literals {
     ) {
         let text = &self.texts[number];
         let range = start..start + text.len();
-        if !text.is_empty() && bytes.get(range.clone()).is_some_and(|here| here.eq_ignore_ascii_case(text)) {
+        if bytes.get(range.clone()).is_some_and(|here| here.eq_ignore_ascii_case(text)) {
             found(number, range);
         }
     }
 }
 
-/// Three bytes without what tells small letters from capitals (and a few signs from others, which only makes the
-/// filter coarser).
+/// Four bytes without what tells small letters from capitals (and a few signs from others, which only makes the filter
+/// coarser).
 #[inline]
-fn low(four: u32) -> u32 {
-    four & 0x00FF_FFFF | 0x0020_2020
+fn low(four: [u8; 4]) -> u32 {
+    u32::from_le_bytes(four) | 0x2020_2020
+}
+
+fn low_byte(byte: u8) -> u8 {
+    byte | 0x20
 }
 
 /// The place in the filter.
 #[inline]
 fn place(window: u32) -> (usize, u32) {
-    let hash = window.wrapping_mul(0x9E37_79B1) >> 16;
-    ((hash >> 6) as usize & 1023, hash & 63)
+    let hash = window.wrapping_mul(0x9E37_79B1) >> (32 - FILTER_BITS);
+    ((hash >> 6) as usize, hash & 63)
 }
 
 /// The window of a literal that comes least often, and where it stands.
-fn rarest(bytes: &[u8]) -> Option<(usize, u32)> {
+fn rarest(bytes: &[u8]) -> (usize, u32) {
     let often = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<u64>();
-    let (at, window) = bytes.windows(WINDOW).enumerate().min_by_key(|(_, window)| often(window))?;
-    Some((at, low(u32::from_le_bytes([window[0], window[1], window[2], 0]))))
+    let rarest = bytes.windows(4).enumerate().min_by_key(|(_, window)| often(window));
+    rarest.map_or((0, 0), |(at, four)| (at, low([four[0], four[1], four[2], four[3]])))
 }
 
 /// How often a byte comes in a thousand of English prose, roughly.

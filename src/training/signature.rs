@@ -40,6 +40,8 @@ struct Words {
 
 impl Words {
     fn read(&mut self, text: &str) {
+        self.long.reserve(text.len() / 8);
+        self.short.reserve(text.len() / 8);
         let ascii = text.is_ascii();
         each_byte_run(text, |range| match text.get(range.clone()) {
             Some(run) if !ascii && !run.is_ascii() => self.read_beyond_ascii(run),

@@ -309,3 +309,30 @@ fn without_follow_a_running_chat_is_learned_at_its_end_alone() {
     assert_eq!(home.count("SELECT max(id) FROM sessions"), 1, "no row was ever made meanwhile");
     daemon.stop();
 }
+
+#[test]
+fn a_chat_that_is_forgotten_while_it_runs_is_not_known_again_whatever_its_app_writes() {
+    let home = home();
+    let daemon = home.start();
+    let mut app = App::start(&home, "runs", "first");
+    app.says("I live in Koper.");
+    wait_known(&home, &["Koper*1"]);
+    home.atles(&["forget", "--session", "runs"]).expect(0);
+    wait_known(&home, &[]);
+    assert!(!app.path.exists(), "what its app has open is deleted");
+    // As clients do then: a new file with the whole chat, and at its end the session file.
+    let mut again = App::start(&home, "runs", "second");
+    again.says("I live in Koper.");
+    again.says("I like figs.");
+    let mut other = App::start(&home, "other", "third");
+    other.says("I live in Piran.");
+    wait_known(&home, &["Piran*1"]);
+    let name = again.end();
+    home.wait_done(&name);
+    assert!(!fs::read_to_string(home.path("done").join(&name)).unwrap().contains("Koper"));
+    let name = other.end();
+    home.wait_done(&name);
+    assert_eq!(known(&home), ["Piran*1"]);
+    assert_eq!(home.count("SELECT count(*) FROM messages"), 1);
+    daemon.stop();
+}

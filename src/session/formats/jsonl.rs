@@ -53,7 +53,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Only the last line may be one that somebody is still writing.
-fn of_line(mut error: DecodeError, last: bool) -> DecodeError {
+pub(super) fn of_line(mut error: DecodeError, last: bool) -> DecodeError {
     error.truncated &= last;
     if !last {
         error = error.hint("each line of a JSONL file is one JSON value");

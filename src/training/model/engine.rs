@@ -114,7 +114,8 @@ impl Engine {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.threads.max(1))
             .thread_name(|index| format!("train-{index}"))
-            .start_handler(|_| be_nice())
+            // Training waits where a chat wants the processor.
+            .start_handler(|_| crate::platform::be_nice())
             .build()
             .map_err(std::io::Error::other)?;
         let state = State {
@@ -165,15 +166,6 @@ impl Engine {
             let mut pass = Pass { base, settings, adapter, state, batch: Batch::new(batch, base) };
             pass.run(backward)
         })
-    }
-}
-
-/// Training waits where a chat wants the processor. Best effort: where it is refused, it runs as it is.
-fn be_nice() {
-    #[cfg(target_os = "linux")]
-    {
-        // On Linux a priority set for the calling "process" is that of the thread.
-        let _ = rustix::process::setpriority_process(None, 15);
     }
 }
 
