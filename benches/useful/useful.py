@@ -72,7 +72,7 @@ def tell(name, r):
         print(f"{name}: {r['error']}")
         return
     share = lambda before, after: f"{before:.3f} -> {after:.3f} ({100 * (after / before - 1):+.1f} %)"
-    relevance = "{:.3f} -> {:.3f}".format(*r["relevance"]) if r["relevance"] else "-"
+    relevance = "{:.3f}".format(r["relevance"]) if r["relevance"] is not None else "-"
     print(f"""{name}
   learned      {r['examples_train']} answers, {r['examples_held_out']} held out, of {r['sessions']} sessions
   held out     {share(r['held_out_before'], r['held_out_after'])}

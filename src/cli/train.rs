@@ -9,7 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::{Exit, open, say};
-use crate::config::{Loaded, Training, Trigger, TriggerMode};
+use crate::config::{Training, Trigger, TriggerMode};
 use crate::daemon::{Services, home_of};
 use crate::platform;
 use crate::spool::Home;
@@ -50,7 +50,8 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
         say::error(&problem, Some(problem.hint()));
         return Exit::Failure;
     }
-    match train(&home, &loaded) {
+    let config_dir = loaded.path.parent().unwrap_or(Path::new("/"));
+    match train(&home, config_dir, &loaded.config.settings.training) {
         Ok(finished) if args.json => say::json(&finished.version.metrics.record),
         Ok(finished) => say::data(&page(&finished)),
         Err(failure) => {
@@ -61,11 +62,9 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
 }
 
 /// Trains with a progress bar; Ctrl-C stops, and the next run goes on from there.
-pub(super) fn train(home: &Home, loaded: &Loaded) -> Result<Finished, RunFailure> {
-    let settings = &loaded.config.settings.training;
+pub(super) fn train(home: &Home, config_dir: &Path, settings: &Training) -> Result<Finished, RunFailure> {
     let stop = Arc::new(AtomicBool::new(false));
     let _signals = stop_on_signal(&stop);
-    let config_dir = loaded.path.parent().unwrap_or(Path::new("/"));
     let mut backend = backend(settings, config_dir)?;
     let mut publishers = publishers(settings, home);
     let mut run =

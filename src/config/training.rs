@@ -164,8 +164,9 @@ pub struct Gate {
     pub old: f64,
     /// The loss on general questions that come with the program may rise by this share at most, against the base.
     pub anchor: f64,
-    /// How much of what a question tells of its answer may get lost, as a share. It guards against training on
-    /// answers that do not belong to their questions.
+    /// How much a question must tell of its answer, in nats per token: so much dearer must the learned answers be to
+    /// the base after questions of other chats. It guards against training on answers that do not belong to their
+    /// questions. 0 = do not look.
     pub relevance: f64,
 }
 
@@ -247,14 +248,16 @@ pub(super) fn training_faults(training: &Training) -> Vec<Fault> {
         let hint = "write a duration such as \"30m\", or leave the key out";
         check(span.is_none_or(|span| !span.0.is_zero()), key, "a run would start without a pause", hint);
     }
-    for (key, share) in [
-        ("gate.improve", gate.improve),
-        ("gate.old", gate.old),
-        ("gate.anchor", gate.anchor),
-        ("gate.relevance", gate.relevance),
-    ] {
+    for (key, share) in [("gate.improve", gate.improve), ("gate.old", gate.old), ("gate.anchor", gate.anchor)]
+    {
         check((0.0..=1.0).contains(&share), key, "not a share from 0 to 1", "0.01 stands for 1 %");
     }
+    check(
+        (0.0..=5.0).contains(&gate.relevance),
+        "gate.relevance",
+        "`relevance` is from 0 to 5 nats per token",
+        "the default is 0.05; 0 does not look",
+    );
     check(
         (0.5..=0.999).contains(&gate.confidence),
         "gate.confidence",

@@ -50,17 +50,11 @@ impl Publisher for Desk {
 }
 
 impl Desk {
-    /// Publishes the current version where that is due: a server that was away, a version that was promoted by hand.
-    /// Asks nobody if nothing is due. Blocks; gives up within a second once `stop` is set.
-    pub fn catch_up(&self, home: &Home, stop: &AtomicBool) -> Vec<Outcome> {
-        if self.is_idle() {
-            return Vec::new();
-        }
-        let current = Versions::of(home).current();
-        match current.filter(|version| !version.tainted && elsewhere(version).is_none()) {
-            Some(version) if self.has_due(&version.name) => self.publish_where_due(&(&version).into(), stop),
-            _ => Vec::new(),
-        }
+    /// Whether the current version is to be brought somewhere now: a server was away, or the version was promoted by
+    /// hand. Asks nobody.
+    pub fn is_due(&self, home: &Home) -> bool {
+        let current = || Versions::of(home).current().filter(|version| elsewhere(version).is_none());
+        !self.is_idle() && current().is_some_and(|version| self.has_due(&version.name))
     }
 }
 

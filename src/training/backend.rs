@@ -104,6 +104,11 @@ impl BackendError {
 
 /// Someone who trains. Called on the run's own thread, which may block.
 pub trait Backend: Send {
+    /// Whether the chats are wanted as files. Otherwise those of the job are not there.
+    fn wants_files(&self) -> bool {
+        true
+    }
+
     /// Trains. Tells every step to `watch`, and gives up within a second once `stop` is set.
     ///
     /// # Errors

@@ -24,3 +24,6 @@ mod tiny;
 mod training {
     pub(crate) use atles::training::gguf;
 }
+#[cfg(feature = "trainer")]
+#[path = "training.rs"]
+mod training_runs;

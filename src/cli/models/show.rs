@@ -4,7 +4,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::cli::{Exit, open, say};
-use crate::training::versions::{Lineage, Metrics, Version, Versions, sparkline, svg};
+use crate::training::versions::{Lineage, Metrics, Version, Versions, sparkline, svg, write_whole};
 
 /// Options of `atles models show`.
 #[derive(Debug, clap::Args)]
@@ -63,7 +63,7 @@ pub(in crate::cli) fn run(config: Option<&Path>, args: &Args) -> Exit {
 fn draw(version: &Version) -> Option<String> {
     let path = version.folder.join("loss.svg");
     let picture = svg(&version.metrics.losses, &format!("{}: loss of each step", version.name));
-    match std::fs::write(&path, picture) {
+    match write_whole(&path, picture.as_bytes()) {
         Ok(()) => Some(path.display().to_string()),
         Err(problem) => {
             eprintln!("warning: the loss curve cannot be drawn: {problem}");
@@ -117,8 +117,8 @@ fn page(version: &Version, is_current: bool, plot: Option<&str>) -> String {
         line("  old", pair(old));
     }
     line("general", pair((record.anchor_before, record.anchor_after)));
-    if let Some((before, after)) = metrics.relevance {
-        line("relevance", format!("{before:.3} → {after:.3} nats a token that questions tell of answers"));
+    if let Some(relevance) = metrics.relevance {
+        line("relevance", format!("questions tell {relevance:.3} nats a token of the learned answers"));
     }
     line("measured", metrics.measured.clone());
     line("made", format!("{} by {}", metrics.finished, version.lineage.code));

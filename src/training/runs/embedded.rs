@@ -16,6 +16,10 @@ use crate::training::trainer::{Encoder, Example, TrainError, Trainer, TrainerSet
 pub struct Embedded;
 
 impl Backend for Embedded {
+    fn wants_files(&self) -> bool {
+        false
+    }
+
     fn train(
         &mut self,
         job: &Job<'_>,

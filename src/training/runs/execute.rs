@@ -24,7 +24,7 @@ use crate::training::base::{Base, Cache, resolve};
 use crate::training::model::Loss;
 use crate::training::publisher::{Form, Publication, Publisher};
 use crate::training::set::{SetLine, TrainingSet};
-use crate::training::versions::{BaseUsed, Lineage, Metrics, Record, Version, Versions};
+use crate::training::versions::{BaseUsed, Decision, Lineage, Metrics, Record, Version, Versions};
 
 /// A run that is to be.
 pub struct Run<'a> {
@@ -101,7 +101,17 @@ pub fn execute(run: &mut Run<'_>, watch: &mut dyn FnMut(&Phase<'_>)) -> Result<F
     if let Some(finished) = report::finish_what_was_left(run, watch)? {
         return Ok(finished);
     }
-    let plan = plan(run)?;
+    let plan = match plan(run) {
+        Err(failure @ RunFailure::TooLittle(_)) => {
+            // Nothing takes its place, and yet what was forgotten must not stay in use.
+            if run.home.models().join(RETRAIN).exists() {
+                report::leave_what_was_forgotten(&Versions::of(run.home), None)?;
+                forget_request(run.home);
+            }
+            return Err(failure);
+        }
+        other => other?,
+    };
     let result = train_and_judge(run, &plan, watch);
     match result {
         Ok(version) => report::conclude(run, &plan, version, watch),
@@ -179,7 +189,9 @@ fn train_and_judge(
     train.extend(anchor.replayed);
     let held_out = chats(plan.held_out());
     let (train_file, held_out_file) = (desk.work().join("train.jsonl"), desk.work().join("held_out.jsonl"));
-    for (path, chats) in [(&train_file, &train), (&held_out_file, &held_out)] {
+    // Copies of chats are made only where they are needed.
+    let files = [(&train_file, &train), (&held_out_file, &held_out)];
+    for (path, chats) in files.into_iter().filter(|_| run.backend.wants_files()) {
         write_chats(path, chats).map_err(|error| RunFailure::file("the run's examples", &error))?;
     }
     let texts = texts(plan, &anchor.measured);
@@ -226,7 +238,8 @@ fn texts<'a>(plan: &'a Plan, anchor: &'a [Vec<SpokenTurn>]) -> Texts<'a> {
     let (new, old): (Vec<&SetLine>, Vec<&SetLine>) =
         plan.held_out().iter().partition(|line| plan.is_new(line));
     let chats = |lines: Vec<&'a SetLine>| lines.into_iter().map(|line| line.chat.as_slice()).collect();
-    Texts { new: chats(new), old: chats(old), anchor: anchor.iter().map(Vec::as_slice).collect() }
+    let learned = plan.train().iter().map(|line| line.chat.as_slice()).collect();
+    Texts { new: chats(new), old: chats(old), anchor: anchor.iter().map(Vec::as_slice).collect(), learned }
 }
 
 /// The losses with what is there: the current version for what is held out, the base for what is general.
@@ -244,15 +257,10 @@ fn before(
     let previous = previous.filter(|version| version.lineage.base.sha256 == used.sha256 && !plan.retrain);
     let adapter = previous.and_then(|version| yardstick.adapter(&version.adapter()).ok());
     let [new, old] = yardstick.held_out(adapter.as_ref(), &encoded)?;
-    let [anchor, own, swapped] = yardstick.general(None, &encoded)?;
+    let anchor = yardstick.general(None, &encoded)?;
+    let [own, swapped] = yardstick.relevance(texts)?;
     let pair = |before| Pair { before, after: Vec::new() };
-    Ok(Measured {
-        new: pair(new),
-        old: pair(old),
-        anchor: pair(anchor),
-        own: pair(own),
-        swapped: pair(swapped),
-    })
+    Ok(Measured { new: pair(new), old: pair(old), anchor: pair(anchor), own, swapped })
 }
 
 /// The losses with the very file that would be published, read back; where it lies on a server, those it told. The
@@ -284,6 +292,8 @@ fn after(
                 |told: &Option<f64>| told.map(|mean| Loss { sum: mean, tokens: 1 }).into_iter().collect();
             *measured = Measured {
                 new: Pair { before: loss(held_out_before), after: loss(held_out_after) },
+                own: std::mem::take(&mut measured.own),
+                swapped: std::mem::take(&mut measured.swapped),
                 ..Measured::default()
             };
             return Ok(form);
@@ -312,8 +322,7 @@ fn after(
     };
     let encoded = yardstick.encode(texts)?;
     [measured.new.after, measured.old.after] = yardstick.held_out(loaded.as_ref(), &encoded)?;
-    [measured.anchor.after, measured.own.after, measured.swapped.after] =
-        yardstick.general(loaded.as_ref(), &encoded)?;
+    measured.anchor.after = yardstick.general(loaded.as_ref(), &encoded)?;
     Ok(form)
 }
 
@@ -387,6 +396,43 @@ fn write_chats(path: &Path, chats: &[Vec<SpokenTurn>]) -> std::io::Result<()> {
     file.flush()
 }
 
+/// Publishes what could not be published when it was promoted; with `due` the current version in any case.
+pub(super) fn publish_what_waits(run: &mut Run<'_>, due: bool) {
+    if !due && !unpublished(run.home).exists() {
+        return;
+    }
+    let Ok(_lock) = lock(run.home) else { return };
+    let versions = Versions::of(run.home);
+    let Some(mut version) = versions.current() else {
+        let _ = std::fs::remove_file(unpublished(run.home));
+        return;
+    };
+    match publish(run, &version) {
+        Ok(names) if names.is_empty() => {}
+        Ok(names) => tracing::info!(version = version.name, ?names, "published"),
+        Err(reason) => {
+            tracing::warn!(
+                version = version.name,
+                reason,
+                "it cannot be published; the version before is current"
+            );
+            version.metrics.record.decision = Decision::Rejected;
+            version.metrics.record.reason = format!("it could not be published: {reason}");
+            let before = versions.before(&version.name).map(|version| version.name);
+            let done =
+                versions.rewrite_metrics(&version).and_then(|()| versions.set_current(before.as_deref()));
+            let _ = std::fs::remove_file(unpublished(run.home));
+            if let Err(error) = done {
+                tracing::warn!(%error, "models/ cannot be written");
+            }
+        }
+    }
+}
+
+fn unpublished(home: &Home) -> PathBuf {
+    home.models().join("unpublished")
+}
+
 /// Publishes a promoted version. `Err` says why it must not stay current.
 pub(super) fn publish(run: &mut Run<'_>, version: &Version) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
@@ -398,7 +444,7 @@ pub(super) fn publish(run: &mut Run<'_>, version: &Version) -> Result<Vec<String
             Publication::Failed { reason } => return Err(reason),
         }
     }
-    let waiting = run.home.models().join("unpublished");
+    let waiting = unpublished(run.home);
     match later {
         Some(reason) => {
             tracing::warn!(

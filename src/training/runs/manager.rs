@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing::{error, info, warn};
 
-use super::execute::Desk;
-use super::{Phase, Run, RunFailure, Standing, Tally, backend, due, execute, publishers, report};
+use super::execute::{Desk, publish_what_waits};
+use super::{Embedded, Phase, Run, RunFailure, Standing, Tally, backend, due, execute, publishers, report};
 use crate::config::{Training, TriggerMode};
 use crate::platform;
 use crate::spool::Home;
@@ -23,6 +23,8 @@ use crate::training::versions::Versions;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the versions are read again although the set did not change.
 const AGAIN: Duration = Duration::from_secs(30);
+/// How often what could not be published is tried again.
+const PUBLISH_AGAIN: Duration = Duration::from_secs(60);
 /// The first pause after a failed run; it doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
@@ -34,6 +36,7 @@ pub struct Manager {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     shared: Arc<Shared>,
+    settings: Mutex<Training>,
 }
 
 /// What the thread is asked.
@@ -70,6 +73,7 @@ impl Manager {
     pub fn start(home: &Home, config_dir: PathBuf, settings: Training, once: bool) -> std::io::Result<Self> {
         let (orders, inbox) = channel();
         let (stop, shared) = (Arc::new(AtomicBool::new(false)), Arc::new(Shared::default()));
+        let known = Mutex::new(settings.clone());
         let worker = Worker {
             tally: Tally::of(TrainingSet::of(home)),
             versions: Versions::of(home),
@@ -84,14 +88,19 @@ impl Manager {
             not_before: None,
             pause: PAUSE,
             too_little: None,
+            published: None,
         };
         let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker.run(&inbox))?;
-        Ok(Manager { orders: Some(orders), thread: Some(thread), stop, shared })
+        Ok(Manager { orders: Some(orders), thread: Some(thread), stop, shared, settings: known })
     }
 
     /// Takes over `[training]` as it is now; a run that is under way keeps what it began with.
     pub fn set_settings(&self, settings: &Training) {
-        self.order(Order::Settings(Box::new(settings.clone())));
+        let mut known = self.settings.lock().unwrap_or_else(PoisonError::into_inner);
+        if *known != *settings {
+            known.clone_from(settings);
+            self.order(Order::Settings(Box::new(settings.clone())));
+        }
     }
 
     /// The run that is under way.
@@ -156,6 +165,8 @@ struct Worker {
     pause: Duration,
     /// What was there when it was too little; with the same again nothing is tried.
     too_little: Option<Standing>,
+    /// When publishing what waits was tried last.
+    published: Option<Instant>,
 }
 
 impl Worker {
@@ -164,10 +175,8 @@ impl Worker {
         loop {
             match inbox.recv_timeout(LOOK) {
                 Ok(Order::Settings(settings)) => {
-                    if self.settings != *settings {
-                        self.settings = *settings;
-                        (self.not_before, self.too_little, self.pause) = (None, None, PAUSE);
-                    }
+                    self.settings = *settings;
+                    (self.not_before, self.too_little, self.pause) = (None, None, PAUSE);
                 }
                 Ok(Order::Finish(reply)) => {
                     self.count(true);
@@ -178,7 +187,7 @@ impl Worker {
                     self.count(false);
                     if !self.once {
                         self.train_if_due(false);
-                        self.publish_if_due();
+                        self.publish_what_waits();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -225,17 +234,6 @@ impl Worker {
         self.count(true);
     }
 
-    /// Publishes what could not be published before, and what was promoted by hand.
-    fn publish_if_due(&self) {
-        if !self.stop.load(Ordering::Relaxed) {
-            // What came of it is in the log and in models/publish.json.
-            drop(
-                crate::publish::Desk::new(&self.settings.publish, &self.home)
-                    .catch_up(&self.home, &self.stop),
-            );
-        }
-    }
-
     fn train(&mut self) -> Result<(), RunFailure> {
         let shared = self.shared.clone();
         let mut run_name = String::new();
@@ -264,6 +262,27 @@ impl Worker {
             stop: &self.stop,
         };
         execute(&mut run, &mut watch).map(drop)
+    }
+
+    /// Publishes what could not be published before, and what was promoted by hand.
+    fn publish_what_waits(&mut self) {
+        let due = crate::publish::Desk::new(&self.settings.publish, &self.home).is_due(&self.home);
+        let asked = self.published.is_some_and(|at| at.elapsed() < PUBLISH_AGAIN);
+        if self.stop.load(Ordering::Relaxed) || (asked && !due) {
+            return;
+        }
+        self.published = Some(Instant::now());
+        let mut publishers = publishers(&self.settings, &self.home);
+        let run = &mut Run {
+            home: &self.home,
+            config_dir: &self.config_dir,
+            settings: &self.settings,
+            // Nothing is trained.
+            backend: &mut Embedded,
+            publishers: &mut publishers,
+            stop: &self.stop,
+        };
+        publish_what_waits(run, due);
     }
 
     /// Draws the conclusions for the next try.

@@ -16,7 +16,7 @@ use crate::training::tokenizer::{ChatTemplate, Tokenizer};
 use crate::training::trainer::{Encoder, Example};
 
 /// Tokens at most that the answers' questions are swapped on.
-const SWAPPED_TOKENS: usize = 3_000;
+const SWAPPED_TOKENS: usize = 5_000;
 
 /// The chats of a run, by what they are for.
 #[derive(Debug, Clone, Default)]
@@ -27,6 +27,8 @@ pub struct Texts<'a> {
     pub old: Vec<&'a [SpokenTurn]>,
     /// General questions that are never learned.
     pub anchor: Vec<&'a [SpokenTurn]>,
+    /// Chats that are learned.
+    pub learned: Vec<&'a [SpokenTurn]>,
 }
 
 /// The same as tokens of one model family.
@@ -35,8 +37,6 @@ pub struct Encoded {
     new: Vec<Example>,
     old: Vec<Example>,
     anchor: Vec<Example>,
-    own: Vec<Example>,
-    swapped: Vec<Example>,
 }
 
 /// A model in memory, ready to be measured.
@@ -67,15 +67,7 @@ impl Yardstick {
             }
             Ok(examples)
         };
-        let held_out: Vec<&[SpokenTurn]> = texts.new.iter().chain(&texts.old).copied().collect();
-        let (own, swapped) = self.swap(&held_out)?;
-        Ok(Encoded {
-            new: all(&texts.new)?,
-            old: all(&texts.old)?,
-            anchor: all(&texts.anchor)?,
-            own,
-            swapped,
-        })
+        Ok(Encoded { new: all(&texts.new)?, old: all(&texts.old)?, anchor: all(&texts.anchor)? })
     }
 
     /// Answers after their own questions, and after questions from elsewhere: the next one of another chat.
@@ -125,17 +117,15 @@ impl Yardstick {
         Ok([self.losses(adapter, &texts.new)?, self.losses(adapter, &texts.old)?])
     }
 
-    /// The losses on general questions, on answers after their own questions, and after those of others.
-    pub fn general(
-        &mut self,
-        adapter: Option<&Adapter>,
-        texts: &Encoded,
-    ) -> Result<[Vec<Loss>; 3], RunFailure> {
-        Ok([
-            self.losses(adapter, &texts.anchor)?,
-            self.losses(adapter, &texts.own)?,
-            self.losses(adapter, &texts.swapped)?,
-        ])
+    /// The losses on general questions.
+    pub fn general(&mut self, adapter: Option<&Adapter>, texts: &Encoded) -> Result<Vec<Loss>, RunFailure> {
+        self.losses(adapter, &texts.anchor)
+    }
+
+    /// The losses on learned answers after their own questions, and after those of other chats, without an adapter.
+    pub fn relevance(&mut self, texts: &Texts<'_>) -> Result<[Vec<Loss>; 2], RunFailure> {
+        let (own, swapped) = self.swap(&texts.learned)?;
+        Ok([self.losses(None, &own)?, self.losses(None, &swapped)?])
     }
 
     fn losses(&mut self, adapter: Option<&Adapter>, examples: &[Example]) -> Result<Vec<Loss>, RunFailure> {

@@ -11,6 +11,8 @@ mod plan;
 mod report;
 mod seams;
 mod tally;
+#[cfg(test)]
+mod tests;
 mod trigger;
 
 pub use embedded::Embedded;

@@ -57,9 +57,7 @@ pub(super) fn conclude(
         }
     }
     if !version.is_promoted() && plan.retrain {
-        // What was forgotten must not stay in use: back to the last version that never knew it, or to the base.
-        let clean = versions.before(&version.name);
-        versions.set_current(clean.as_ref().map(|version| version.name.as_str())).map_err(pointer)?;
+        leave_what_was_forgotten(&versions, Some(&version))?;
     }
     complete_session_logs(run.home, plan, &version, &versions);
     log_version(run.home, plan, &version)
@@ -74,6 +72,18 @@ pub(super) fn conclude(
         "a training run has ended"
     );
     Ok(Finished { version, published })
+}
+
+/// Back to the last version that never knew what was forgotten, or to the base, unless such a one is current.
+pub(super) fn leave_what_was_forgotten(
+    versions: &Versions,
+    rejected: Option<&Version>,
+) -> Result<(), RunFailure> {
+    let Some(current) = versions.current().filter(|current| current.tainted) else { return Ok(()) };
+    let clean = versions.before(rejected.map_or(&current.name, |version| &version.name));
+    versions
+        .set_current(clean.as_ref().map(|version| version.name.as_str()))
+        .map_err(|error| RunFailure::file("models/current", &error))
 }
 
 /// Writes into the log of every session of the run what came of it.

@@ -18,7 +18,7 @@ pub fn due(
     if trigger.mode == TriggerMode::Manual {
         return None;
     }
-    if standing.retrain && standing.sessions > 0 {
+    if standing.retrain {
         return Some("a session was forgotten");
     }
     let (first, last) = standing.new_at?;

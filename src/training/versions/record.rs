@@ -70,8 +70,8 @@ pub struct Metrics {
     pub old_held_out: Option<(f64, f64)>,
     /// Share of the draws in which the loss fell.
     pub confidence: f64,
-    /// How much a question tells of its answer, in nats per token, before and after.
-    pub relevance: Option<(f64, f64)>,
+    /// How much questions tell of the learned answers, in nats per token, by the base's judgement.
+    pub relevance: Option<f64>,
     /// Mean loss of every step.
     pub losses: Vec<f32>,
 }
