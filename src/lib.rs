@@ -13,15 +13,22 @@
 //! 5. [`stages`]: the kinds of stage, one file each.
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
-//! 8. [`training`]: the examples a model can be trained on.
-//! 9. `publish`: how a trained version reaches the program that answers the user.
+//! 8. [`live`]: chats that still run: what they say is recallable before they end, and those whose app died are learned.
+//! 9. [`training`]: what a model is trained on, the runs that train it beside all this, the versions that come of it.
+//! 10. `publish`: how a trained version reaches the program that answers the user.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, [`text`] holds what several stages need to read prose, and `wire` talks to servers.
+//! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.
+//!
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the command
+//! line, [`forget`] takes back what was learned, [`text`] holds what several stages need to read prose, and `wire`
+//! talks to servers.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod forget;
+pub mod import;
+pub mod live;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;
@@ -29,6 +36,7 @@ pub mod platform;
 #[cfg(feature = "trainer")]
 pub mod publish;
 pub mod session;
+pub mod sources;
 pub mod spool;
 pub mod stages;
 pub mod state;

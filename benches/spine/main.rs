@@ -1,10 +1,12 @@
 //! How fast sessions are learned, by the real program on the real disk.
 //!
-//! `cargo bench --bench spine` runs everything; `-- throughput`, `-- latency`, `-- idle` or `-- backlog` one part.
+//! `cargo bench --bench spine` runs everything; `-- throughput`, `-- shares`, `-- latency`, `-- idle` or `-- backlog` one
+//! part.
 //! Each figure comes with what it is compared to, measured in the same run: these machines are shared and noisy, so
 //! ratios count.
 
 mod sessions;
+mod shares;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,6 +22,9 @@ fn main() -> Outcome {
     println!("| figure | value | compared to |\n|---|---|---|");
     if runs("throughput") {
         bench.throughput()?;
+    }
+    if runs("shares") {
+        bench.shares()?;
     }
     if runs("latency") {
         bench.latency()?;
@@ -96,6 +101,41 @@ impl Bench {
             median(&mut theirs),
             median(&mut ratios)
         );
+        Ok(())
+    }
+
+    /// Where the time of a backlog goes, and how often it waits for the disk.
+    fn shares(&self) -> Outcome {
+        const FILES: usize = 5000;
+        let folder = self.home("shares")?;
+        sessions::fill(&folder.join("atles_memory/spool"), FILES, 10_000, 20);
+        sync();
+        let daemon = Daemon::start(&folder)?;
+        let done = folder.join("atles_memory/done");
+        wait(|| count(&done) == FILES);
+        let threads = shares::of_threads(daemon.child.id())?;
+        daemon.stop()?;
+        let each = |ticks: u64| ticks as f64 * 1e4 / FILES as f64;
+        for (thread, user, system) in threads {
+            println!(
+                "| CPU time of `{thread}` for a session | {:.0} µs in the program, {:.0} µs in the system | - |",
+                each(user),
+                each(system)
+            );
+        }
+        for (stage, median) in shares::of_stages(&folder.join("atles_memory/logs/master_log.jsonl"))? {
+            println!("| stage `{stage}`, median | {median:.0} µs | - |");
+        }
+
+        let folder = self.home("syncs")?;
+        sessions::fill(&folder.join("atles_memory/spool"), FILES, 10_000, 20);
+        match shares::syncs(atles(&folder).args(["run", "--once"]), &folder.join("strace.txt"))? {
+            Some(syncs) => println!(
+                "| **fsync** and its kin for {FILES} files | {syncs} ({:.1} files for each, start and stop included) | the Python loop: none |",
+                FILES as f64 / syncs as f64
+            ),
+            None => println!("| **fsync** | not counted: `strace` is not installed | - |"),
+        }
         Ok(())
     }
 

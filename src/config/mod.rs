@@ -21,14 +21,14 @@ pub use elsewhere::{CommandTrainer, OpenaiTrainer, Provider};
 pub use glob::Glob;
 pub use load::{
     Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,
-    parse,
+    parse, settings_and_folders,
 };
 pub(crate) use publish::is_model_name;
 pub use publish::{FolderTarget, LlamaServerTarget, OllamaTarget, Publish, Target};
 pub use reference::pipeline_reference;
 pub use settings::{
-    Disk, Home, Level, Logs, OnError, Retention, Retry, Rotate, Settings, Shutdown, Spool, StageKeys,
-    StageRetry, VERSION, Watcher, Workers,
+    Disk, Embeddings, Home, Level, Logs, OnError, Recall, Retention, Retry, Rotate, Settings, Shutdown,
+    SourceMode, SourceSettings, Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
 };
 pub use training::{Gate, HeldOutBy, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};

@@ -144,6 +144,21 @@ fn every_mistake_is_shown_with_its_place_and_what_to_do() {
                  [retention]\ndone = \"0s\"\n[logs.rotate]\nmax_size = 1",
             ),
         ),
+        ("sources_of_nothing", with_chain("source = 5")),
+        (
+            "sources_with_typos",
+            with_chain(
+                "[[source]]\npath = \"~/.claude/projects\"\nformat = \"claude-cod\"\nmode = \"move\"\n\
+                 [[source]]\npth = \"x\"\nformat = \"jan\"\nquiet = \"10ms\"",
+            ),
+        ),
+        (
+            "sources_that_do_not_fit",
+            with_chain(
+                "[[source]]\npath = \"/jan/threads\"\nformat = \"jan\"\n[[source]]\npath = \"/jan/./threads\"\nformat = \"jan\"\n\
+                 [[source]]\npath = \"atles_memory/spool\"\nformat = \"llm\"",
+            ),
+        ),
         ("patterns", with_chain("[spool]\ninclude = [\"*.json\", \"chats/*.json\", \"[ab].json\"]")),
         ("unknown_kind", stages("[[stage]]\nkind = \"redcat\"\n[[stage]]\nkind = \"banana\"")),
         ("no_kind", stages("[[stage]]\nname = \"x\"\n[[stage]]\nkind = 5")),
@@ -279,11 +294,13 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
     let schema = schemars::schema_for!(Settings).to_value();
     let text = default_pipeline();
     for (section, _) in schema["properties"].as_object().unwrap() {
-        assert!(text.contains(&format!("\n[{section}]")), "[{section}]");
+        let written = [format!("\n[{section}]"), format!("\n# [[{section}]]")];
+        assert!(written.iter().any(|line| text.contains(line)), "[{section}]");
     }
     for definition in [
         "Home",
         "Spool",
+        "SourceSettings",
         "Retention",
         "Workers",
         "Retry",

@@ -62,7 +62,7 @@ impl Default for Training {
             trigger: Trigger::default(),
             rank: 8,
             alpha: 16.0,
-            learning_rate: 2e-4,
+            learning_rate: 5e-4,
             epochs: 2,
             batch: 4,
             max_length: 512,
@@ -209,7 +209,7 @@ pub(super) fn training_faults(training: &Training) -> Vec<Fault> {
         training.learning_rate > 0.0 && training.learning_rate <= 0.1,
         "learning_rate",
         "`learning_rate` is above 0 and at most 0.1",
-        "1e-4 to 3e-4 is usual",
+        "1e-4 to 1e-3 is usual, less for larger models",
     );
     check((1..=100).contains(&training.epochs), "epochs", "`epochs` is from 1 to 100", "1 to 3 is usual");
     check((1..=1024).contains(&training.batch), "batch", "`batch` is from 1 to 1024", "the default is 4");

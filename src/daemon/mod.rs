@@ -3,6 +3,7 @@
 
 mod boot;
 mod control;
+mod forgetting;
 mod logging;
 mod reload;
 mod rotate;
@@ -13,7 +14,7 @@ mod status;
 mod training;
 
 pub use boot::{BootError, Booted, boot, home_of};
-pub use control::{ControlError, Request, Response, ask};
+pub use control::{ControlError, Request, Response, ask, ask_patiently};
 pub use logging::{LogGuard, start_logging};
 pub use run::{Daemon, Ended, Running};
 pub use services::Services;

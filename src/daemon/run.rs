@@ -9,18 +9,23 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::boot::{BootError, Booted, boot};
+use super::boot::{BootError, Booted, Stores, boot};
 use super::control::{Request, Response};
+use super::forgetting::{Forgetting, patience};
 use super::reload::Reload;
 use super::statistics::StatisticsFile;
 use super::training::Runs;
 use super::{Report, Services};
-use crate::config::{Loaded, Settings, Span, Watcher};
+use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
+use crate::live::{self, Keeper};
+use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts, Stop};
 use crate::platform::{self, Clock};
 use crate::session::formats::looks_complete;
+use crate::sources::{Observer, ObserverSettings};
 use crate::spool::{
-    Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
+    AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
+    WatcherKind, sweep,
 };
 use crate::state::{State, Totals};
 
@@ -31,25 +36,34 @@ const SWEEP: Duration = Duration::from_secs(3600);
 
 /// A daemon that has started.
 pub struct Daemon {
-    home: Home,
-    state: State,
-    engine: Engine,
-    intake: Intake,
-    reload: Reload,
-    asked: mpsc::Receiver<Asked>,
-    statistics: StatisticsFile,
-    runs: std::sync::Arc<Runs>,
-    once: bool,
-    started: Instant,
-    kept_house: Option<Instant>,
-    swept: Option<Instant>,
-    _lock: InstanceLock,
+    pub(super) home: Home,
+    pub(super) state: State,
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
+    pub(super) keeper: Option<Keeper>,
+    pub(super) observer: Option<Observer>,
+    pub(super) sources: Vec<ObserverSettings>,
+    pub(super) reload: Reload,
+    pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) statistics: StatisticsFile,
+    pub(super) runs: std::sync::Arc<Runs>,
+    pub(super) started: Instant,
+    pub(super) kept_house: Option<Instant>,
+    pub(super) swept: Option<Instant>,
+    pub(super) services: Services,
+    pub(super) once: bool,
+    /// What shall be forgotten once nothing is under way.
+    pub(super) forgetting: Option<Forgetting>,
+    pub(super) lock: InstanceLock,
 }
 
 #[cfg(unix)]
 type Asked = super::control::server::Asked;
 #[cfg(not(unix))]
-type Asked = (Request, tokio::sync::oneshot::Sender<Response>);
+type Asked = (Request, Reply);
+/// Where an answer goes.
+pub(super) type Reply = tokio::sync::oneshot::Sender<Response>;
 
 /// How a daemon's life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -82,27 +96,17 @@ impl Daemon {
     /// # Errors
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
-        let settings = loaded.config.settings.clone();
-        let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
-        let examples = services.examples();
-        let config_dir = loaded.path.parent().unwrap_or(&home.root).to_path_buf();
-        let reload = Reload::new(loaded, services);
-        let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
-        let parts = Parts {
-            home: home.clone(),
-            state: state.clone(),
-            memory,
-            examples,
-            chain: reload.chain(),
-            clock: Clock::default(),
-            in_flight: settings.workers.in_flight,
-            once,
-        };
-        let engine = Engine::start(parts, from_intake)?;
-        let intake = start_intake(&home, &settings, claimed, once)
-            .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
+        let training = loaded.config.settings.training.clone();
+        let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
+        let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
+        let sources = loaded.config.sources.clone();
+        let reload = Reload::new(loaded, services.clone());
+        let stores = Stores { state: state.clone(), memory, forgotten };
+        let Working { engine, intake, keeper, observer } =
+            start_pipeline(&home, stores, &reload, &services, &sources, once)?;
         let asked = start_control(&home);
-        let runs = Runs::start(&home, &config_dir, &settings.training, once)
+        let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
+        let runs = Runs::start(&home, &config_dir, &training, once)
             .map_err(|source| BootError::File { path: home.models(), source })?;
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
@@ -111,17 +115,22 @@ impl Daemon {
         Ok(Daemon {
             statistics: StatisticsFile::new(home.clone()),
             runs: std::sync::Arc::new(runs),
-            once,
             started: Instant::now(),
             kept_house: None,
             swept: None,
-            _lock: lock,
+            lock,
             home,
             state,
             engine,
             intake,
+            keeper,
+            observer,
+            sources,
             reload,
             asked,
+            services,
+            once,
+            forgetting: None,
         })
     }
 
@@ -143,16 +152,17 @@ impl Daemon {
         let mut stop = None;
         let ended = loop {
             tokio::select! {
-                result = self.engine.ended() => break match (result, stop) {
-                    (Err(reason), _) => Ended::Stuck(reason),
-                    (Ok(()), Some(StopAsked { late: true, .. })) => Ended::Deadline,
-                    (Ok(()), _) => Ended::Well,
+                result = self.engine.ended() => match (result, stop) {
+                    (Err(reason), _) => break Ended::Stuck(reason),
+                    (Ok(()), Some(StopAsked { late: true, .. })) => break Ended::Deadline,
+                    (Ok(()), None) if self.forgetting.is_some() => match self.forget().await {
+                        Ok(daemon) => self = daemon,
+                        Err(reason) => return Ended::Stuck(reason),
+                    },
+                    (Ok(()), _) => break Ended::Well,
                 },
                 () = signals.next() => self.on_signal(&mut stop),
-                Some((request, reply)) = self.asked.recv() => {
-                    let response = self.answer(request, &mut stop).await;
-                    let _ = reply.send(response);
-                }
+                Some((request, reply)) = self.asked.recv() => self.answer(request, reply, &mut stop).await,
                 _ = tick.tick() => {
                     watch(self.running());
                     self.keep_house();
@@ -162,6 +172,7 @@ impl Daemon {
                     stop = stop.map(|asked| StopAsked { late: true, ..asked });
                     self.engine.stop(Stop::Now);
                 }
+                () = patience(self.forgetting.as_ref()) => self.engine.stop(Stop::Now),
             }
         };
         watch(self.running());
@@ -180,6 +191,9 @@ impl Daemon {
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
         info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.intake.stop();
+        if let Some(observer) = &self.observer {
+            observer.stop();
+        }
         self.engine.stop(Stop::Draining);
         self.runs.stop();
         stop.get_or_insert(StopAsked {
@@ -190,9 +204,11 @@ impl Daemon {
 
     async fn finish(self, ended: &Ended, stopping: bool) {
         let mut totals = self.totals();
-        let Daemon { engine, intake, home, mut statistics, runs, once, .. } = self;
-        // Both wait for threads.
+        let Daemon { engine, intake, keeper, observer, home, mut statistics, runs, once, .. } = self;
+        // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(keeper);
+            drop(observer);
             drop(intake);
             engine.finish();
         });
@@ -259,18 +275,20 @@ impl Daemon {
         }
     }
 
-    async fn answer(&mut self, request: Request, stop: &mut Option<StopAsked>) -> Response {
-        match request {
+    async fn answer(&mut self, request: Request, reply: Reply, stop: &mut Option<StopAsked>) {
+        let response = match request {
             Request::Status => Response::Status(Box::new(self.report())),
             Request::TakeBack { name } => {
                 self.engine.take_back(platform::name_from_bytes(name)).await;
                 Response::Ok
             }
+            Request::Forget { order } => return self.begin_to_forget(order, reply, stop.is_some()),
             Request::Stop => {
                 self.begin_stop(stop);
                 Response::Ok
             }
-        }
+        };
+        let _ = reply.send(response);
     }
 
     fn report(&self) -> Report {
@@ -287,6 +305,7 @@ impl Daemon {
             paused: read(&gauges.paused).or_else(|| read(&intake.trouble)),
             settling: intake.waiting.load(Ordering::Relaxed) as u64,
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
+            live: self.keeper.as_ref().map_or(0, Keeper::running) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
             training: self.runs.under_way(),
@@ -331,16 +350,121 @@ async fn deadline(stop: Option<StopAsked>) {
     }
 }
 
+/// What works on files.
+pub(super) struct Working {
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    pub(super) keeper: Option<Keeper>,
+    pub(super) observer: Option<Observer>,
+}
+
+/// Starts what works on files.
+pub(super) fn start_pipeline(
+    home: &Home,
+    stores: Stores,
+    reload: &Reload,
+    services: &Services,
+    sources: &[ObserverSettings],
+    once: bool,
+) -> Result<Working, BootError> {
+    let settings = reload.settings();
+    let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
+    let Stores { state, mut memory, forgotten } = stores;
+    keep_meanings(&mut memory, settings);
+    let rules = adoption_rules(settings);
+    if once {
+        live::settle_once(home, &mut memory, &rules)?;
+    }
+    let parts = Parts {
+        home: home.clone(),
+        state: state.clone(),
+        memory,
+        examples: services.examples(),
+        forgotten: forgotten.clone(),
+        chain: reload.chain(),
+        clock: Clock::default(),
+        in_flight: settings.workers.in_flight,
+        once,
+    };
+    let engine = Engine::start(parts, from_intake)?;
+    let (hints, changed) = LiveHints::new();
+    let keeper = live::Parts {
+        home: home.clone(),
+        state: state.clone(),
+        chain: reload.chain(),
+        clock: Clock::default(),
+        forgotten,
+        rules,
+        follow: settings.spool.follow,
+        rescan: settings.spool.rescan.0,
+        hints: hints.clone(),
+        changed,
+    };
+    let keeper = if once { None } else { start_keeper(keeper) };
+    let spool_trouble = |source| BootError::File { path: home.spool.clone(), source };
+    let observer = start_observer(home, &state, sources.to_vec(), settings.spool.max_size.0, once);
+    let observer = observer.map_err(spool_trouble)?;
+    let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints));
+    Ok(Working { engine, intake: intake.map_err(spool_trouble)?, keeper, observer })
+}
+
+/// Has the meanings of turns kept, where that is wanted and the vectors of words were pulled.
+fn keep_meanings(memory: &mut Writer, settings: &Settings) {
+    if settings.recall.embeddings == Embeddings::Off {
+        return;
+    }
+    match embedding::find() {
+        Ok(Some(vectors)) => memory.keep_meanings(vectors),
+        Ok(None) => {}
+        Err(problem) => warn!(error = %problem, hint = problem.hint(), "the meanings of turns are not kept"),
+    }
+}
+
+fn names_of(settings: &Settings) -> NameFilter {
+    let include: Vec<String> = settings.spool.include.iter().map(ToString::to_string).collect();
+    NameFilter::new(&include)
+}
+
+fn adoption_rules(settings: &Settings) -> AdoptionRules {
+    let spool = &settings.spool;
+    AdoptionRules { silent_for: spool.live_timeout.0, names: names_of(settings), max_size: spool.max_size.0 }
+}
+
+/// Without it finished sessions are learned all the same.
+fn start_keeper(parts: live::Parts) -> Option<Keeper> {
+    Keeper::start(parts)
+        .inspect_err(|problem| error!(error = %problem, "running chats cannot be looked after"))
+        .ok()
+}
+
+/// Without sources there is no thread. With `once` they are read before the spool is, so that what they hold is learned
+/// in the same run.
+fn start_observer(
+    home: &Home,
+    state: &State,
+    sources: Vec<ObserverSettings>,
+    max_size: u64,
+    once: bool,
+) -> io::Result<Option<Observer>> {
+    if sources.is_empty() {
+        return Ok(None);
+    }
+    if once {
+        return Observer::look_once(home, state.clone(), sources, max_size).map(|()| None);
+    }
+    Observer::start(home, state.clone(), sources, max_size).map(Some)
+}
+
 fn start_intake(
     home: &Home,
     settings: &Settings,
     claimed: mpsc::Sender<Claimed>,
     once: bool,
+    live: Option<LiveHints>,
 ) -> io::Result<Intake> {
     let spool = &settings.spool;
-    let include: Vec<String> = spool.include.iter().map(ToString::to_string).collect();
     let settings = IntakeSettings {
-        names: NameFilter::new(&include),
+        names: names_of(settings),
         settle: spool.settle.0,
         grace: spool.grace.0,
         rescan: spool.rescan.0,
@@ -351,6 +475,7 @@ fn start_intake(
             Watcher::Poll => WatcherKind::Poll,
         },
         looks_complete,
+        live,
     };
     Intake::start(home.clone(), settings, claimed, once)
 }

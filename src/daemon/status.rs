@@ -33,6 +33,8 @@ pub struct Report {
     pub spool: u64,
     /// Of them, files that are still being written.
     pub settling: u64,
+    /// Chats that run now, as their live files tell.
+    pub live: u64,
     /// Files in `work/`.
     pub work: u64,
     /// Files under way now.

@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TABLES: &str = include_str!("tables.sql");
 const VIEWS: &str = include_str!("views.sql");
 const INDEX: &str = include_str!("index.sql");
+const VECTORS: &str = include_str!("vectors.sql");
+const LIVE: &str = include_str!("live.sql");
 
 /// The number of row `ordinal` of a session.
 pub(super) fn row(session: i64, ordinal: usize) -> i64 {
@@ -107,8 +109,10 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
+    tx.execute_batch(LIVE)?;
     renew_views(&tx)?;
     renew_index(&tx)?;
+    renew_vectors(&tx)?;
     tx.commit()?;
     Ok(())
 }
@@ -146,6 +150,24 @@ fn renew_index(conn: &Connection) -> Result<(), MemoryError> {
     )?;
     conn.execute_batch(INDEX)?;
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('index', ?)", [wording])?;
+    Ok(())
+}
+
+/// Whether the vectors of turns have the form we know.
+pub(super) fn vectors_are_current(conn: &Connection) -> Result<bool, MemoryError> {
+    Ok(made_with(conn, "vectors")? == Some(wording(VECTORS)))
+}
+
+/// Begins the vectors of turns anew if their wording has changed since they were made.
+fn renew_vectors(conn: &Connection) -> Result<(), MemoryError> {
+    if vectors_are_current(conn)? {
+        return Ok(());
+    }
+    conn.execute_batch(
+        "DROP TABLE IF EXISTS vectors; DELETE FROM meta WHERE name IN ('embedded', 'embedder')",
+    )?;
+    conn.execute_batch(VECTORS)?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('vectors', ?)", [wording(VECTORS)])?;
     Ok(())
 }
 

@@ -13,7 +13,7 @@ use tracing::{error, warn};
 
 use super::settler::Order;
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
-use crate::memory::{MemoryError, Writer};
+use crate::memory::{MemoryError, Writer, carry};
 use crate::outbox::{Journal, Output, Record};
 use crate::platform::{self, Clock};
 use crate::session::{Effect, Envelope, LogFiles, SessionKey};
@@ -46,6 +46,8 @@ pub(super) struct Recorder {
 enum Trouble {
     /// Storage is in trouble, whatever the batch.
     Storage(String),
+    /// memory.db is damaged.
+    Damaged(MemoryError),
     /// One of the batch's own records cannot be stored.
     Unit(MemoryError),
 }
@@ -97,11 +99,16 @@ impl Recorder {
     /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
     fn tidy(&mut self, inbox: &Receiver<Unit>, settler: &Sender<Order>) -> bool {
         loop {
-            match self.memory.index_some(INDEX_STEP) {
+            let stepped = self.memory.index_some(INDEX_STEP).and_then(|left| match left {
+                // Meanings come last: nobody waits for them.
+                0 => self.memory.embed_some(INDEX_STEP),
+                left => Ok(left),
+            });
+            match stepped {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(problem) => {
-                    warn!(error = %problem, "the full-text index could not be brought on");
+                    warn!(error = %problem, "the index of memory.db could not be brought on");
                     return false;
                 }
             }
@@ -122,12 +129,11 @@ impl Recorder {
     fn record(&mut self, mut units: Vec<Unit>) -> Vec<Recording> {
         match self.try_record(&mut units) {
             Ok(batch) => vec![Recording { units, batch }],
-            Err(Trouble::Storage(message)) => {
-                for unit in units {
-                    let _ = unit.reply.send(Reply::Stalled(message.clone()));
-                }
-                Vec::new()
-            }
+            Err(Trouble::Storage(message)) => stalled(units, &message),
+            Err(Trouble::Damaged(problem)) => match self.begin_anew(&problem) {
+                Ok(()) => stalled(units, "memory.db was damaged; a new one is begun"),
+                Err(message) => stalled(units, &message),
+            },
             Err(Trouble::Unit(problem)) if units.len() == 1 => {
                 for unit in units {
                     let (message, hint) = (problem.to_string(), problem.hint());
@@ -137,6 +143,20 @@ impl Recorder {
             }
             Err(Trouble::Unit(_)) => units.into_iter().flat_map(|unit| self.record(vec![unit])).collect(),
         }
+    }
+
+    /// Sets a damaged memory.db aside and goes on with a new one. What the old one knew, `atles rebuild` makes anew
+    /// from `done/`; the ledger still knows what was learned.
+    fn begin_anew(&mut self, problem: &MemoryError) -> Result<(), String> {
+        let path = self.home.memory_db();
+        let stamp = self.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let aside = carry::set_aside(&path, &stamp).map_err(|error| format!("memory.db: {error}"))?;
+        self.memory = Writer::open(&path).map_err(|error| error.to_string())?;
+        error!(
+            %problem, aside = %aside.display(),
+            "memory.db was damaged; it is set aside and a new one is begun. `atles rebuild` makes it anew from done/"
+        );
+        Ok(())
     }
 
     fn try_record(&mut self, units: &mut [Unit]) -> Result<Option<crate::outbox::Place>, Trouble> {
@@ -167,6 +187,14 @@ impl Recorder {
     }
 }
 
+/// The files are tried again a little later.
+fn stalled(units: Vec<Unit>, message: &str) -> Vec<Recording> {
+    for unit in units {
+        let _ = unit.reply.send(Reply::Stalled(message.to_owned()));
+    }
+    Vec::new()
+}
+
 fn storage(what: &str, error: &std::io::Error) -> Trouble {
     let full = if platform::is_disk_full(error) { "the disk is full" } else { "a write failed" };
     Trouble::Storage(format!("{what}: {full}: {error}"))
@@ -176,6 +204,7 @@ impl From<MemoryError> for Trouble {
     fn from(problem: MemoryError) -> Self {
         match problem {
             MemoryError::TooMany { .. } | MemoryError::Json(_) => Trouble::Unit(problem),
+            MemoryError::Damaged(_) => Trouble::Damaged(problem),
             _ => Trouble::Storage(problem.to_string()),
         }
     }

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::pause;
 use super::chain::{Chain, ChainEnd, Failure, Step};
@@ -14,7 +14,9 @@ use super::settler::{Order, finish_move};
 use super::standing::{Opening, Standing, judge};
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
 use super::verdict::{dead_letter, unreadable};
+use crate::forget::{Forgotten, Recognised};
 use crate::platform::{Clock, Signature};
+use crate::session::formats::Decoded;
 use crate::session::{Effect, Envelope, FileFacts, Identity, SessionKey};
 use crate::spool::{Claimed, Home, ReadError};
 use crate::state::{Attempt, FileRecord, Outcome, State, StateError};
@@ -59,6 +61,7 @@ pub(super) struct Runner {
     pub(super) clock: Clock,
     pub(super) reservations: Reservations,
     pub(super) examples: Arc<SeenExamples>,
+    pub(super) forgotten: Arc<Forgotten>,
     pub(super) recorder: Sender<Unit>,
     pub(super) settler: Sender<Order>,
     pub(super) stop: watch::Receiver<Stop>,
@@ -70,6 +73,7 @@ pub(super) struct Runner {
 enum End {
     Judged(Judged),
     Fate(Fate),
+    Again,
 }
 
 impl From<StateError> for End {
@@ -112,26 +116,21 @@ impl Runner {
         }
         // A settled mark that is still there speaks of an earlier file of this name.
         let record = if record.settled.is_some() { FileRecord::default() } else { record };
-        let mut trip = Trip {
-            chain,
-            file,
-            record,
-            signature: Signature { inode: 0, size: 0, modified: 0 },
-            skipped: Vec::new(),
-        };
-        let _room = self.make_room(file).await;
+        let mut trip = Trip { chain, file, record, signature: self.signature_now(file), skipped: Vec::new() };
+        let size = trip.signature.size;
+        let _room = self.make_room(size).await;
         let mut reserved = None;
         let judged = match self.judge_file(&mut trip, &mut reserved).await {
             Ok(judged) | Err(End::Judged(judged)) => judged,
             Err(End::Fate(fate)) => return Ok(fate),
+            Err(End::Again) => return Err(Again),
         };
         self.commit(trip, judged).await
     }
 
-    /// Waits until the files under way leave room for this one, so that many large ones together do not ask for more
-    /// memory than there is.
-    async fn make_room(&self, file: &Claimed) -> Option<SemaphorePermit<'_>> {
-        let size = crate::platform::lstat(&file.path(&self.home)).map_or(0, |metadata| metadata.len());
+    /// Waits until the files under way leave room for one of this size, so that many large ones together do not ask for
+    /// more memory than there is.
+    async fn make_room(&self, size: u64) -> Option<SemaphorePermit<'_>> {
         let kib = u32::try_from(size / 1024 + 1).unwrap_or(u32::MAX).min(ROOM_KIB);
         self.room.acquire_many(kib).await.ok()
     }
@@ -164,8 +163,7 @@ impl Runner {
     /// Reads and decodes the file.
     fn open(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
         let work = |trip: &mut Trip<'_>| self.read_and_decode(trip);
-        let size = crate::platform::lstat(&trip.file.path(&self.home)).map_or(0, |metadata| metadata.len());
-        if size > LARGE { tokio::task::block_in_place(|| work(trip)) } else { work(trip) }
+        if trip.signature.size > LARGE { tokio::task::block_in_place(|| work(trip)) } else { work(trip) }
     }
 
     fn read_and_decode(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
@@ -189,13 +187,44 @@ impl Runner {
         let decoded = super::contain::contain(|| trip.chain.decode.decode(&bytes, &name));
         let failure = match decoded {
             Ok(Ok(mut decoded)) => {
+                self.leave_out_forgotten(trip, &bytes, &decoded)?;
                 trip.skipped = std::mem::take(&mut decoded.skipped);
+                if !trip.skipped.is_empty() {
+                    info!(file = name, left_out = trip.skipped.join("; "), "not all of the file was read");
+                }
                 return Ok(envelopes(decoded, &name, signature.size));
             }
             Ok(Err(error)) => Failure::from(error),
             Err(panic) => Failure::panic("decode", panic),
         };
         Err(End::Judged(dead_letter(failure, trip.file, &trip.record, self.now(), signature.size)))
+    }
+
+    /// What was forgotten does not come back: it leaves the file before anything else is done with it.
+    fn leave_out_forgotten(&self, trip: &mut Trip<'_>, bytes: &[u8], decoded: &Decoded) -> Result<(), End> {
+        let known = self.forgotten.recognise(bytes, &trip.file.shown(), &trip.chain.decode, decoded);
+        if known != Recognised::Nothing && trip.file.changed_since(&self.home, trip.signature) {
+            return Err(End::Again);
+        }
+        let put = |content: &[u8], signature| {
+            super::original::replace(&self.home, trip.file, signature, content)
+                .map_err(|error| End::Fate(Fate::Stalled(format!("cannot write a file in work/: {error}"))))
+        };
+        match known {
+            Recognised::Nothing => Ok(()),
+            Recognised::Some(left) => {
+                put(&left, trip.signature)?;
+                Err(End::Again)
+            }
+            Recognised::All(stub) => {
+                trip.signature = put(&stub, trip.signature)?;
+                Err(End::Judged(Judged::Nothing {
+                    outcome: Outcome::Filtered,
+                    note: "forgotten before".into(),
+                    sessions: decoded.sessions.iter().map(SessionKey::of).collect(),
+                }))
+            }
+        }
     }
 
     /// A file that cannot be read is judged as it lies there.
@@ -205,7 +234,8 @@ impl Runner {
     }
 
     async fn learn(&self, trip: &Trip<'_>, mut envelope: Envelope, tally: &mut Tally) -> Result<(), End> {
-        let standing = judge(&self.state, &mut envelope)?;
+        let opening = Opening::of(&envelope);
+        let standing = judge(&self.state, &mut envelope, opening)?;
         tally.keys.push(envelope.key);
         let replaces = match standing {
             Standing::New => None,
@@ -219,7 +249,6 @@ impl Runner {
                 return Ok(());
             }
         };
-        let opening = Opening::of(&envelope);
         let mut stop = self.stop.clone();
         let run = trip.chain.run(&mut envelope, &trip.record, self);
         let end = tokio::select! {
@@ -229,6 +258,7 @@ impl Runner {
         };
         match end {
             ChainEnd::Passed { stages } => {
+                envelope.forget_readings();
                 let recorded = Recorded::default();
                 tally.learned.push(LearnedSession { envelope, opening, replaces, stages, recorded });
                 Ok(())
@@ -378,7 +408,7 @@ fn reserved_examples(session: &LearnedSession) -> (Identity, SessionKey, Vec<u64
     (envelope.identity, envelope.key, signatures.unwrap_or_default())
 }
 
-fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -> Vec<Envelope> {
+pub(super) fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -> Vec<Envelope> {
     let (format, sessions) = (decoded.format, decoded.sessions.len());
     let facts = |index| FileFacts { name: name.to_owned(), size, format, index, sessions };
     decoded
@@ -390,7 +420,7 @@ fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -
 }
 
 /// Where a file holds several versions of one session, only the longest is learned.
-fn longest_of_each(mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
+pub(super) fn longest_of_each(mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
     if envelopes.len() > 1 {
         envelopes.sort_by_key(|envelope| std::cmp::Reverse(envelope.session.messages.len()));
         let mut seen = std::collections::HashSet::new();

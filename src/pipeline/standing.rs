@@ -1,9 +1,9 @@
-use crate::session::{Envelope, Identity, SessionKey, opening};
+use crate::session::{Envelope, Identity, SessionKey, opening, own_id};
 use crate::state::{LearnedRecord, State, StateError};
 
 /// What the ledger says of a decoded session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Never seen.
     New,
     /// Continues, or changes, a session that was learned; takes its place.
@@ -16,14 +16,14 @@ pub(super) enum Standing {
 
 /// How a session begins, by which revisions are told from other chats. Taken before any stage rewrites a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     pub(super) messages: usize,
     pub(super) first: u64,
     pub(super) all: u64,
 }
 
 impl Opening {
-    pub(super) fn of(envelope: &Envelope) -> Self {
+    pub(crate) fn of(envelope: &Envelope) -> Self {
         let messages = envelope.session.messages.len();
         Opening { messages, first: opening(&envelope.session, 1), all: opening(&envelope.session, messages) }
     }
@@ -33,8 +33,11 @@ impl Opening {
 /// its own, so that neither takes the other's place.
 ///
 /// The caller holds the reservation of the session's identity.
-pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
-    let opening_of_new = Opening::of(envelope);
+pub(crate) fn judge(
+    state: &State,
+    envelope: &mut Envelope,
+    opening: Opening,
+) -> Result<Standing, StateError> {
     // The second round is for the id given to a chat that reuses one.
     for _ in 0..2 {
         if let Some(entry) = state.learned_by(&envelope.key)? {
@@ -47,17 +50,17 @@ pub(super) fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, 
             return Ok(Standing::Duplicate(file));
         }
         let Some(learned) = state.learned(&envelope.identity)? else { return Ok(Standing::New) };
-        if learned.first == opening_of_new.first || learned.messages == 0 {
-            return Ok(compare(envelope, learned, opening_of_new));
+        if learned.first == opening.first || learned.messages == 0 {
+            return Ok(compare(envelope, learned, opening));
         }
-        give_own_id(envelope, opening_of_new);
+        give_own_id(envelope, opening);
     }
     Ok(Standing::New)
 }
 
 /// Gives a chat that reuses the id of another one an id of its own.
 pub(super) fn give_own_id(envelope: &mut Envelope, opening: Opening) {
-    envelope.session.session_id = format!("{}~{:08x}", envelope.session.session_id, opening.first >> 32);
+    envelope.session.session_id = own_id(&envelope.session.session_id, opening.first);
     envelope.key = SessionKey::of(&envelope.session);
     envelope.identity = Identity::of(&envelope.session);
 }
@@ -84,6 +87,11 @@ mod tests {
         let messages = texts.iter().map(|text| Message::new(Role::User, *text)).collect();
         let session = Session { session_id: "s".into(), messages, ..Session::default() };
         Envelope::new(session, FileFacts::default())
+    }
+
+    fn judge(state: &State, envelope: &mut Envelope) -> Result<Standing, StateError> {
+        let opening = Opening::of(envelope);
+        super::judge(state, envelope, opening)
     }
 
     fn learn(state: &State, envelope: &Envelope, number: u64, file: &str) {

@@ -3,6 +3,7 @@
 mod clock;
 mod files;
 mod folders;
+mod launch;
 mod process;
 pub(crate) mod program;
 
@@ -13,4 +14,5 @@ pub use files::{
     replace, same_filesystem, sync_dir, sync_filesystem,
 };
 pub use folders::{user_cache, user_home};
-pub use process::{be_nice, peak_memory};
+pub use launch::{Caught, PassedOn, apart_from_terminal};
+pub use process::{be_nice, began, boot_id, host_name, is_running, peak_memory, pid_namespace};

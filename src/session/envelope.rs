@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Identity, Learned, Role, Session, SessionKey, SpokenTurn};
+use crate::text::reading::Readings;
 
 /// A session on its way through the chain.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub struct Envelope {
     /// The patch that the `exec` or `http` stage that just ran answered with and that was applied; the runner takes
     /// it into the stage's checkpoint, so that a retry need not ask the program again.
     pub patch: Option<Value>,
+    /// The messages as they were read for the stages so far.
+    pub(crate) readings: Readings,
 }
 
 impl Envelope {
@@ -36,6 +39,7 @@ impl Envelope {
         Envelope {
             key: SessionKey::of(&session),
             identity: Identity::of(&session),
+            readings: Readings::new(session.messages.len()),
             file,
             session,
             learned: Learned::default(),
@@ -43,6 +47,11 @@ impl Envelope {
             note: None,
             patch: None,
         }
+    }
+
+    /// Forgets how the messages read: a stage has rewritten their texts, or none will look at them any more.
+    pub(crate) fn forget_readings(&mut self) {
+        self.readings = Readings::new(self.session.messages.len());
     }
 }
 

@@ -124,6 +124,15 @@ impl Session {
 
     /// Words of all messages, the measure the session log calls `tokens_processed`.
     pub fn words(&self) -> u64 {
-        self.messages.iter().map(|m| m.text.split_ascii_whitespace().count() as u64).sum()
+        self.messages.iter().map(|message| words(&message.text)).sum()
     }
+}
+/// Counts where a word begins, without a branch or a step that waits for the one before: the processor does that for
+/// many bytes at once.
+fn words(text: &str) -> u64 {
+    let bytes = text.as_bytes();
+    let first = bytes.first().is_some_and(|byte| !byte.is_ascii_whitespace());
+    let behind = bytes.get(1..).unwrap_or_default();
+    let begins = |(before, byte): (&u8, &u8)| before.is_ascii_whitespace() & !byte.is_ascii_whitespace();
+    u64::from(first) + bytes.iter().zip(behind).filter(|pair| begins(*pair)).count() as u64
 }

@@ -16,7 +16,8 @@ use self::rules::{RULES, Rule, pattern};
 use self::value::ValueReader;
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Fact, Quote, Role, Session};
-use crate::text::prose::{normal, sentences};
+use crate::text::prose::normal;
+use crate::text::reading::Readings;
 use crate::text::trigger::Triggers;
 use crate::text::voice::{Sentence, earnest, staged_from, stated};
 
@@ -32,6 +33,12 @@ pub struct FactsSettings {
     pub disable: Vec<String>,
     /// Facts less sure than this are dropped, from 0 (keep all) to 1. Default 0.5.
     pub min_confidence: f64,
+}
+
+/// Whether of an attribute a later value takes the earlier one's place.
+#[cfg(feature = "http")]
+pub(super) fn is_exclusive(attribute: &str) -> bool {
+    RULES.iter().any(|rule| rule.attribute == attribute && rule.exclusive)
 }
 
 impl Default for FactsSettings {
@@ -70,7 +77,7 @@ impl Facts {
             vec![Problem::new("", format!("a built-in pattern is broken: {error}"))]
         };
         let values = ValueReader::new().map_err(|e| broken(&e))?;
-        let triggers = triggers(&config.disable).map_err(|e| broken(&e))?;
+        let triggers = triggers(&config.disable);
         Ok(Facts { min_confidence: config.min_confidence, values, triggers })
     }
 }
@@ -96,7 +103,7 @@ impl FactsSettings {
 }
 
 /// The triggers of all rules that are wanted.
-fn triggers(disabled: &[String]) -> Result<Triggers, aho_corasick::BuildError> {
+fn triggers(disabled: &[String]) -> Triggers {
     let wanted =
         |rule: &Rule| !disabled.iter().any(|name| name == rule.attribute || name == group(rule.attribute));
     let rules = RULES.iter().enumerate().filter(|(_, rule)| wanted(rule));
@@ -106,7 +113,7 @@ fn triggers(disabled: &[String]) -> Result<Triggers, aho_corasick::BuildError> {
 #[async_trait]
 impl Stage for Facts {
     async fn process(&self, envelope: &mut Envelope, _cx: &StageContext<'_>) -> Result<Verdict, StageError> {
-        let found = self.find(&envelope.session);
+        let found = self.find(&envelope.session, &envelope.readings);
         envelope.note = Some(match found.len() {
             1 => "1 fact".to_owned(),
             n => format!("{n} facts"),
@@ -117,7 +124,7 @@ impl Stage for Facts {
 }
 
 impl Facts {
-    fn find(&self, session: &Session) -> Vec<Fact> {
+    fn find(&self, session: &Session, readings: &Readings) -> Vec<Fact> {
         let mut found = Vec::new();
         let mut seen = HashSet::new();
         for (index, message) in session.spoken_by(Role::User) {
@@ -127,7 +134,7 @@ impl Facts {
             }
             let mut staged = None;
             let mut hits = hits.into_iter().peekable();
-            for range in sentences(&message.text) {
+            for range in readings.of(index, &message.text).sentences(&message.text) {
                 while hits.next_if(|(at, _)| *at < range.start).is_some() {}
                 let mut awake = 0;
                 while let Some((_, bits)) = hits.next_if(|(at, _)| *at < range.end) {

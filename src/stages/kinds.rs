@@ -15,6 +15,7 @@ pub static KINDS: &[Kind] = &[
     kind::<super::preferences::PreferencesSettings>(),
     kind::<super::patterns::PatternsSettings>(),
     kind::<super::facts::FactsSettings>(),
+    kind::<super::llm_extract::LlmExtractSettings>(),
     kind::<super::memory::MemorySettings>(),
     kind::<super::training_data::TrainingDataSettings>(),
     kind::<super::fine_tune::FineTuneSettings>(),

@@ -8,6 +8,7 @@ pub mod filter;
 pub mod fine_tune;
 pub mod http;
 pub mod kinds;
+pub mod llm_extract;
 pub mod memory;
 pub mod patterns;
 pub mod preferences;

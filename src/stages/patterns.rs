@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Patterns, Role, Session};
-use crate::text::prose::{code_ranges, is_question, sentences};
+use crate::text::prose::is_question;
+use crate::text::reading::{Reading, Readings};
 use crate::text::stop_words::is_stop_word;
 use crate::text::word_hash::WordId;
-use crate::text::words::{fold_case, runs};
 use complexity::Complexity;
 use feedback::{Judge, Said};
 
@@ -68,7 +68,7 @@ struct PatternsStage {
 impl Stage for PatternsStage {
     async fn process(&self, envelope: &mut Envelope, _: &StageContext<'_>) -> Result<Verdict, StageError> {
         let english = envelope.learned.language.as_deref().is_none_or(|language| language == "eng");
-        let patterns = self.read(&envelope.session, english);
+        let patterns = self.read(&envelope.session, &envelope.readings, english);
         envelope.note = Some(format!(
             "{} messages of the user, {} judgements",
             patterns.messages,
@@ -80,13 +80,12 @@ impl Stage for PatternsStage {
 }
 
 impl PatternsStage {
-    fn read(&self, session: &Session, english: bool) -> Patterns {
+    fn read(&self, session: &Session, readings: &Readings, english: bool) -> Patterns {
         let mut words = 0;
         let (mut asking, mut coding, mut polite) = (0, 0, 0);
         let mut patterns = Patterns { active_hours: self.hours(session), ..Patterns::default() };
         let mut complexity = Complexity::default();
         let mut judging = self.judge.as_ref().filter(|_| english).map(|judge| judge.listen());
-        let mut lower = String::new();
         for (index, message) in session.messages.iter().enumerate() {
             let text = message.text.as_str();
             if message.role == Role::Assistant
@@ -97,20 +96,19 @@ impl PatternsStage {
             if message.role != Role::User {
                 continue;
             }
-            let said = sentences(text);
-            lower.clear();
-            fold_case(text, &mut lower);
-            let prose = Prose::read(&lower, &said);
+            let reading = readings.of(index, text);
+            let said = reading.sentences(text);
+            let prose = Prose::read(&reading, said);
             patterns.messages += 1;
             words += prose.words;
             asking += u32::from(said.iter().any(|sentence| is_question(&text[sentence.clone()])));
-            coding += u32::from(!code_ranges(text).is_empty());
+            coding += u32::from(!reading.code.is_empty());
             polite += u32::from(prose.polite);
             complexity.add(&prose, said.len());
             if let Some(judging) = &mut judging {
                 patterns.feedback.extend(judging.replied(
                     index,
-                    Said { text, lower: &lower, sentences: &said },
+                    Said { text, lower: &reading.lower, sentences: said },
                     prose.telling,
                 ));
             }
@@ -152,18 +150,17 @@ struct Prose {
 }
 
 impl Prose {
-    /// Reads the sentences of a message, given in lower case.
-    fn read(lower: &str, said: &[Range<usize>]) -> Self {
+    /// Reads the sentences of a message.
+    fn read(reading: &Reading, said: &[Range<usize>]) -> Self {
+        let lower = reading.lower.as_str();
         let mut prose = Prose::default();
-        let mut hinted = false;
+        let mut hinted = None;
         let mut sentences = said.iter().peekable();
         let bytes = lower.as_bytes();
-        for run in runs(lower) {
+        for run in &reading.runs {
             while sentences.next_if(|sentence| sentence.end <= run.range.start).is_some() {}
-            let spoken = sentences.peek().is_some_and(|sentence| sentence.start <= run.range.start);
-            if !spoken {
-                continue;
-            }
+            let spoken = sentences.peek().filter(|sentence| sentence.start <= run.range.start);
+            let Some(sentence) = spoken else { continue };
             // What stands behind an apostrophe belongs to the word before it.
             let tail = bytes[..run.range.start].ends_with(b"'")
                 || bytes[..run.range.start].ends_with("’".as_bytes());
@@ -175,16 +172,16 @@ impl Prose {
             match vocabulary::meaning(run.id) {
                 Some(vocabulary::Meaning::Polite) => prose.polite = true,
                 Some(vocabulary::Meaning::Term) => prose.terms += 1,
-                Some(vocabulary::Meaning::Hint) => hinted = true,
+                // Only a sentence with such a word is worth a closer look, and once.
+                Some(vocabulary::Meaning::Hint) if hinted.replace(sentence.start) != Some(sentence.start) => {
+                    prose.novice += u32::from(vocabulary::is_novice(&lower[(*sentence).clone()]));
+                }
+                Some(vocabulary::Meaning::Hint) => {}
                 None => {}
             }
         }
         prose.telling.sort_unstable();
         prose.telling.dedup();
-        if hinted {
-            let novice = |sentence: &&Range<usize>| vocabulary::is_novice(&lower[(*sentence).clone()]);
-            prose.novice = said.iter().filter(novice).count() as u32;
-        }
         prose
     }
 }

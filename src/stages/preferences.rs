@@ -18,7 +18,8 @@ use self::rules::{RULES, Rule, pattern};
 use self::signals::{SIGNALS, SignalReader};
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Polarity, Preference, Quote, Role, Session};
-use crate::text::prose::{normal, sentences};
+use crate::text::prose::normal;
+use crate::text::reading::Readings;
 use crate::text::trigger::{Gate, Hits, Triggers};
 use crate::text::voice::{Sentence, earnest, ordered, staged_from, stated};
 
@@ -102,7 +103,7 @@ impl Preferences {
         }
         let fixed = || -> Result<_, Box<dyn std::error::Error>> {
             let signals = config.signals.then(SignalReader::new).transpose()?;
-            Ok((ObjectReader::new()?, signals, triggers(&config)?))
+            Ok((ObjectReader::new()?, signals, triggers(&config)))
         };
         let (objects, signals, triggers) = fixed()
             .map_err(|error| vec![Problem::new("", format!("a built-in pattern is broken: {error}"))])?;
@@ -156,7 +157,7 @@ impl PreferencesSettings {
 }
 
 /// The triggers of all rules that are wanted, and behind them those of the signals.
-fn triggers(config: &PreferencesSettings) -> Result<Triggers, aho_corasick::BuildError> {
+fn triggers(config: &PreferencesSettings) -> Triggers {
     let wanted =
         RULES.iter().enumerate().filter(|(_, rule)| !config.disable.iter().any(|kind| kind == rule.kind));
     let signals = SIGNALS.iter().enumerate().filter(|_| config.signals);
@@ -170,7 +171,7 @@ fn triggers(config: &PreferencesSettings) -> Result<Triggers, aho_corasick::Buil
 #[async_trait]
 impl Stage for Preferences {
     async fn process(&self, envelope: &mut Envelope, _cx: &StageContext<'_>) -> Result<Verdict, StageError> {
-        let found = self.find(&envelope.session);
+        let found = self.find(&envelope.session, &envelope.readings);
         envelope.note = Some(match found.len() {
             1 => "1 preference".to_owned(),
             n => format!("{n} preferences"),
@@ -203,13 +204,15 @@ impl Said<'_> {
 }
 
 impl Preferences {
-    fn find(&self, session: &Session) -> Vec<Preference> {
+    fn find(&self, session: &Session, readings: &Readings) -> Vec<Preference> {
         let mut found = Found::default();
         let mut signalled: Signalled = Default::default();
         for (index, message) in session.spoken_by(Role::User) {
             let hits = self.triggers.hits(&message.text);
             if !hits.is_empty() || !self.own.is_empty() {
-                self.read_message(index, &message.text, &hits, &mut found, &mut signalled);
+                let reading = readings.of(index, &message.text);
+                let sentences = reading.sentences(&message.text);
+                self.read_message(index, &message.text, sentences, &hits, &mut found, &mut signalled);
             }
         }
         let signals = signalled.into_iter().flatten().map(|(name, quote, count)| Preference {
@@ -229,6 +232,7 @@ impl Preferences {
         &self,
         message: usize,
         text: &str,
+        sentences: &[Range<usize>],
         hits: &Hits,
         found: &mut Found,
         signalled: &mut Signalled,
@@ -236,7 +240,7 @@ impl Preferences {
         let mut staged = None;
         let mut given = [false; SIGNALS.len()];
         let mut hits = hits.iter().peekable();
-        for range in sentences(text) {
+        for range in sentences {
             while hits.next_if(|(at, _)| *at < range.start).is_some() {}
             let mut awake = 0;
             while let Some((_, bits)) = hits.next_if(|(at, _)| *at < range.end) {

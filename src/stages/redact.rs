@@ -143,11 +143,7 @@ impl RedactSettings {
         }
         let on =
             |name: &str, group| self.groups.contains(&group) && !self.disable.iter().any(|off| off == name);
-        match Redactor::new(on, own, allow, key) {
-            Ok(redactor) if problems.is_empty() => Ok(redactor),
-            Ok(_) => Err(problems),
-            Err(error) => Err(vec![Problem::new("", error.to_string())]),
-        }
+        if problems.is_empty() { Ok(Redactor::new(on, own, allow, key)) } else { Err(problems) }
     }
 
     fn own_rules(&self, problems: &mut Vec<Problem>) -> Vec<OwnRule> {
@@ -229,6 +225,7 @@ impl Stage for Redact {
         for (rule, count) in scope.counts() {
             *envelope.learned.redactions.entry(rule.clone()).or_default() += count;
         }
+        envelope.forget_readings();
         envelope.note = Some(note(scope.counts()));
         if self.originals == Originals::Redact {
             let redactor = Arc::clone(&self.redactor);

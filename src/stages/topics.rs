@@ -4,6 +4,7 @@ mod key_phrases;
 mod taxonomy;
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use async_trait::async_trait;
 use schemars::JsonSchema;
@@ -12,8 +13,8 @@ use serde::{Deserialize, Serialize};
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Envelope, Role, Session};
 use crate::text::language;
-use crate::text::prose::code_ranges;
-use crate::text::words::{Run, fold_case, runs};
+use crate::text::reading::{Reading, Readings};
+use crate::text::words::Run;
 use taxonomy::Taxonomy;
 
 /// What a message of the user counts, an assistant's counting 1.
@@ -124,12 +125,12 @@ struct Topics {
 #[async_trait]
 impl Stage for Topics {
     async fn process(&self, envelope: &mut Envelope, _: &StageContext<'_>) -> Result<Verdict, StageError> {
-        let Envelope { session, learned, .. } = envelope;
+        let Envelope { session, learned, readings, .. } = envelope;
         if learned.language.is_none() {
             learned.language = language::language(session);
         }
-        let lower = folded(session);
-        let turns = turns(session, &lower);
+        let read = read(session, readings);
+        let turns = turns(session, &read);
         let mut tally = self.taxonomy.tally();
         for turn in &turns {
             tally.add(turn, if turn.by_user { USER } else { 1.0 });
@@ -156,39 +157,33 @@ struct Turn<'a> {
     /// The same in lower case, every letter at the same offset.
     lower: &'a str,
     /// The runs of letters and digits in it.
-    runs: Vec<Run>,
+    runs: &'a [Run],
     /// Where code is.
-    code: Vec<Range<usize>>,
+    code: &'a [Range<usize>],
 }
 
 fn is_turn(role: Role) -> bool {
     matches!(role, Role::User | Role::Assistant)
 }
 
-/// All turns in lower case, one behind the other.
-fn folded(session: &Session) -> String {
-    let turns = || session.messages.iter().filter(|message| is_turn(message.role));
-    let mut lower = String::with_capacity(turns().map(|message| message.text.len()).sum());
-    turns().for_each(|message| fold_case(&message.text, &mut lower));
-    lower
+/// The readings of all turns.
+fn read(session: &Session, readings: &Readings) -> Vec<Arc<Reading>> {
+    let turns = session.messages.iter().enumerate().filter(|(_, message)| is_turn(message.role));
+    turns.map(|(index, message)| readings.of(index, &message.text)).collect()
 }
 
-fn turns<'a>(session: &'a Session, folded: &'a str) -> Vec<Turn<'a>> {
-    let mut rest = folded;
+fn turns<'a>(session: &'a Session, readings: &'a [Arc<Reading>]) -> Vec<Turn<'a>> {
     let turns = session.messages.iter().enumerate().filter(|(_, message)| is_turn(message.role));
     turns
-        .map(|(index, message)| {
-            let (lower, behind) = rest.split_at(message.text.len());
-            rest = behind;
-            Turn {
-                index,
-                by_user: message.role == Role::User,
-                name: message.name.as_ref().map(|name| name.to_lowercase()),
-                written: &message.text,
-                runs: runs(lower),
-                lower,
-                code: code_ranges(&message.text),
-            }
+        .zip(readings)
+        .map(|((index, message), reading)| Turn {
+            index,
+            by_user: message.role == Role::User,
+            name: message.name.as_ref().map(|name| name.to_lowercase()),
+            written: &message.text,
+            lower: &reading.lower,
+            runs: &reading.runs,
+            code: &reading.code,
         })
         .collect()
 }

@@ -54,7 +54,7 @@ impl Default for TrainingDataSettings {
         TrainingDataSettings {
             format: Format::Alpaca,
             max_context_turns: 4,
-            max_context_chars: 2_000,
+            max_context_chars: 1_000,
             include_system: false,
             min_question_chars: 4,
             max_question_chars: 8_000,
@@ -259,7 +259,11 @@ impl TrainingData {
         kept: &[Candidate],
     ) -> Result<String, StageError> {
         let system = self.system(session);
-        let mut out = Vec::new();
+        let room = kept
+            .iter()
+            .filter_map(|one| judged.get(one.index))
+            .map(|one| one.chars + self.config.max_context_chars);
+        let mut out = Vec::with_capacity(room.sum());
         for Candidate { index, .. } in kept {
             let Some((Judged { exchange, .. }, before)) = judged.get(..=*index).and_then(<[_]>::split_last)
             else {

@@ -2,10 +2,12 @@
 
 mod code;
 pub mod language;
+pub(crate) mod literals;
 mod normal;
 mod paste;
 pub(crate) mod phrase;
 pub mod prose;
+pub(crate) mod reading;
 pub(crate) mod stop_words;
 pub(crate) mod trigger;
 pub(crate) mod voice;

@@ -33,9 +33,13 @@ const WRAPPED: usize = 50;
 /// dialogue, the text behind "translate this:" and the like, and the middle of very long texts. URLs and short inline
 /// code stay inside their sentence. Takes time linear in the text.
 pub fn sentences(text: &str) -> Vec<Range<usize>> {
-    let code = code_ranges(text);
+    sentences_around(text, &code_ranges(text))
+}
+
+/// The same, where it is known already what of the text is code.
+pub(crate) fn sentences_around(text: &str, code: &[Range<usize>]) -> Vec<Range<usize>> {
     let mut reader = Reader { text, found: Vec::new() };
-    let paste = paste_start(text, &code);
+    let paste = paste_start(text, code);
     let speakers = repeated_speakers(text);
     let mut parts = code.iter().filter(|part| stands_apart(&text[(*part).clone()])).peekable();
     // The prose gathered over soft line breaks, not yet split.

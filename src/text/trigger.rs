@@ -2,9 +2,7 @@
 
 use std::collections::HashMap;
 
-use aho_corasick::automaton::Automaton;
-use aho_corasick::dfa::DFA;
-use aho_corasick::{Anchored, BuildError};
+use super::literals::Literals;
 
 /// What must stand around a trigger for its rule to have a chance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +26,10 @@ const GATES: [Gate; 6] = [Gate::Open, Gate::Subject, Gate::Own, Gate::Order, Gat
 /// How many bytes before a trigger its subject may begin.
 const REACH: usize = 60;
 
-/// All triggers of up to 128 rules in one automaton.
+/// All triggers of up to 128 rules.
 #[derive(Debug)]
 pub(crate) struct Triggers {
-    automaton: DFA,
+    literals: Literals,
     /// For each trigger, the rules it wakes as bits, by gate.
     wakes: Vec<[u128; GATES.len()]>,
 }
@@ -42,9 +40,7 @@ pub(crate) type Hits = Vec<(usize, u128)>;
 impl Triggers {
     /// Takes each rule's bit, gate and triggers. Triggers are lower case and match any case; `'` stands for the
     /// typographic apostrophe too.
-    pub(crate) fn new<'a>(
-        rules: impl Iterator<Item = (usize, Gate, &'a [&'a str])>,
-    ) -> Result<Self, BuildError> {
+    pub(crate) fn new<'a>(rules: impl Iterator<Item = (usize, Gate, &'a [&'a str])>) -> Self {
         let mut wakes: HashMap<String, [u128; GATES.len()]> = HashMap::new();
         for (bit, gate, triggers) in rules {
             for trigger in triggers {
@@ -55,33 +51,19 @@ impl Triggers {
             }
         }
         let (words, wakes): (Vec<_>, Vec<_>) = wakes.into_iter().unzip();
-        let automaton = DFA::builder().ascii_case_insensitive(true).prefilter(false).build(words)?;
-        Ok(Triggers { automaton, wakes })
+        Triggers { literals: Literals::new(words), wakes }
     }
 
     /// Which rules could match where in a message.
-    ///
-    /// Walks the automaton itself: its own iterator over overlapping matches takes several times as long.
     pub(crate) fn hits(&self, text: &str) -> Hits {
         let bytes = text.as_bytes();
         let mut hits = Vec::new();
-        let Ok(mut state) = self.automaton.start_state(Anchored::No) else { return hits };
-        for (at, byte) in bytes.iter().enumerate() {
-            state = self.automaton.next_state(Anchored::No, state, *byte);
-            if self.automaton.is_special(state) && self.automaton.is_match(state) {
-                for number in 0..self.automaton.match_len(state) {
-                    let pattern = self.automaton.match_pattern(state, number);
-                    let start = at + 1 - self.automaton.pattern_len(pattern);
-                    let bits = self
-                        .wakes
-                        .get(pattern.as_usize())
-                        .map_or(0, |wakes| woken(wakes, bytes, start, at + 1));
-                    if bits != 0 {
-                        hits.push((start, bits));
-                    }
-                }
+        self.literals.each(text, |trigger, place| {
+            let bits = self.wakes.get(trigger).map_or(0, |wakes| woken(wakes, bytes, place.start, place.end));
+            if bits != 0 {
+                hits.push((place.start, bits));
             }
-        }
+        });
         hits.sort_unstable_by_key(|(at, _)| *at);
         hits
     }
@@ -179,7 +161,7 @@ mod tests {
             (2, Gate::Capital, &["i'm "]),
             (3, Gate::Digit, &["i'm "]),
         ];
-        let triggers = Triggers::new(rules.into_iter()).unwrap();
+        let triggers = Triggers::new(rules.into_iter());
         for (text, expected) in [
             ("I really hate it", 0b1),
             ("We hate it", 0b1),

@@ -1,5 +1,6 @@
-//! A hash for words: several times quicker than the standard one, and seeded per process, so that nobody can write a
-//! session whose words all fall together. Its 64 bits stand for the word: two different ones do not meet in practice.
+//! A hash for words: several times quicker than the standard one. Its 64 bits stand for the word: two different ones do
+//! not meet in practice. Maps by it are seeded per process, so that nobody can write a session whose words all fall
+//! into one place of them.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hash, Hasher, RandomState};
@@ -13,7 +14,10 @@ static SEED: LazyLock<u64> = LazyLock::new(|| std::hash::BuildHasher::hash_one(&
 /// A map from words, given by their [`WordId`]s.
 pub(crate) type WordMap<V> = HashMap<WordId, V, BuildHasherDefault<Given>>;
 
-/// The hash of a word.
+/// Builds hashers for maps with other small keys: quick, and seeded as well.
+pub(crate) type Spread = BuildHasherDefault<Given>;
+
+/// The hash of a word: always the same for the same word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct WordId(u64);
 
@@ -26,30 +30,48 @@ impl WordId {
     /// Of a word in a text.
     #[inline]
     pub(crate) fn within(text: &str, range: &Range<usize>) -> Self {
-        let bytes = text.as_bytes().get(range.start..).unwrap_or_default();
-        let length = range.len().min(bytes.len());
-        let mut hash = *SEED ^ length as u64;
-        let mut at = 0;
-        // Most words take one step, whatever their length: what stands behind them is read along and cut off.
-        loop {
-            let left = length - at;
-            let eight = match bytes[at..].first_chunk::<8>() {
-                Some(eight) => u64::from_le_bytes(*eight),
-                None => bytes[at..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
-            };
-            if left <= 8 {
-                let eight = if left == 8 { eight } else { eight & !(u64::MAX << (8 * left)) };
-                return WordId(mix(mix(hash, eight), 0));
-            }
-            hash = mix(hash, eight);
-            at += 8;
-        }
+        hash(text, range, 0)
+    }
+
+    /// Of a word of ASCII letters and digits in a text, the same for its capitals and its small letters.
+    #[inline]
+    pub(crate) fn folded(text: &str, range: &Range<usize>) -> Self {
+        hash(text, range, 0x2020_2020_2020_2020)
+    }
+
+    /// As a number.
+    #[inline]
+    pub(crate) fn number(self) -> u64 {
+        self.0
     }
 
     /// 15 bits of it, for small filters.
     #[inline]
     pub(crate) fn bits(self) -> usize {
         (self.0 >> 20 & 0x7FFF) as usize
+    }
+}
+
+/// Takes eight bytes a step, each with the bits of `fold` set. Most words take one step, whatever their length: what
+/// stands behind them is read along and cut off.
+#[inline]
+fn hash(text: &str, range: &Range<usize>, fold: u64) -> WordId {
+    let bytes = text.as_bytes().get(range.start..).unwrap_or_default();
+    let mut left = range.len().min(bytes.len());
+    let (mut hash, mut at) = (left as u64, 0);
+    loop {
+        let eight = fold
+            | match bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
+                Some(eight) => u64::from_le_bytes(*eight),
+                None => bytes[at..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            };
+        if left <= 8 {
+            // Two shifts, since one by all 64 bits cannot be written.
+            let cut = !(u64::MAX << (4 * left) << (4 * left));
+            return WordId(mix(hash, eight & cut));
+        }
+        hash = mix(hash, eight);
+        (at, left) = (at + 8, left - 8);
     }
 }
 
@@ -66,7 +88,7 @@ impl Hash for WordId {
     }
 }
 
-/// Takes a [`WordId`] as the hash it is.
+/// Spreads a [`WordId`], or another small key, over a map.
 #[derive(Debug, Default)]
 pub(crate) struct Given(u64);
 
@@ -79,7 +101,12 @@ impl Hasher for Given {
 
     #[inline]
     fn write_u64(&mut self, hash: u64) {
-        self.0 = hash;
+        self.0 = mix(*SEED, hash);
+    }
+
+    #[inline]
+    fn write_u32(&mut self, key: u32) {
+        self.0 = mix(*SEED ^ u64::from(key), MIX);
     }
 
     #[inline]
@@ -91,6 +118,7 @@ impl Hasher for Given {
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
+    use std::hash::BuildHasher;
 
     use super::*;
 
@@ -99,11 +127,23 @@ mod tests {
         let short = (0..4096).map(|n| WordId::of(&format!("{n:x}")));
         let long = (0..4096).map(|n| WordId::of(&format!("a rather long word {n:04}")));
         let kinds: [Vec<WordId>; 2] = [short.collect(), long.collect()];
-        for hashes in kinds {
-            let low: HashSet<u64> = hashes.iter().map(|hash| hash.0 & 0xFFFF).collect();
-            let high: HashSet<u64> = hashes.iter().map(|hash| hash.0 >> 48).collect();
+        for words in kinds {
+            let place = |word: &WordId| Spread::default().hash_one(word);
+            let low: HashSet<u64> = words.iter().map(|word| place(word) & 0xFFFF).collect();
+            let high: HashSet<u64> = words.iter().map(|word| place(word) >> 48).collect();
             // 4,096 random values out of 65,536 leave about 3,970 distinct ones.
             assert!(low.len() > 3800 && high.len() > 3800, "{} {}", low.len(), high.len());
         }
+    }
+
+    #[test]
+    fn a_word_has_one_number_wherever_it_stands_and_the_folded_one_whatever_its_case() {
+        let text = "Straightforward straightforward a1";
+        let [one, two, short] = [0..15, 16..31, 32..34];
+        assert_ne!(WordId::within(text, &one), WordId::within(text, &two));
+        assert_eq!(WordId::within(text, &two), WordId::of("straightforward"));
+        assert_eq!(WordId::folded(text, &one), WordId::of("straightforward"));
+        assert_eq!(WordId::folded(text, &short), WordId::of("a1"));
+        assert_ne!(WordId::of("a"), WordId::of("a\0"));
     }
 }

@@ -45,9 +45,9 @@ pub(crate) struct Run {
 
 /// All runs of letters, digits and `_` of a text.
 pub(crate) fn runs(text: &str) -> Vec<Run> {
-    let mut found = Vec::with_capacity(text.len() / 5);
+    let mut found = Vec::with_capacity(text.len() / 5 + 1);
     let ascii = text.is_ascii();
-    let mut push = |range: Range<usize>| {
+    each_byte_run(text, |range| {
         if ascii || text.as_bytes()[range.clone()].is_ascii() {
             found.push(Run { id: WordId::within(text, &range), range });
         } else {
@@ -61,7 +61,13 @@ pub(crate) fn runs(text: &str) -> Vec<Run> {
                 }
             }
         }
-    };
+    });
+    found
+}
+
+/// Calls back with each run of letters, digits, `_` and whatever is not ASCII.
+#[inline]
+pub(crate) fn each_byte_run(text: &str, mut found: impl FnMut(Range<usize>)) {
     // Words are short: a branch a byte would be mispredicted twice a word. So 64 bytes are judged at once, and the
     // edges picked from the bits.
     let (blocks, rest) = text.as_bytes().as_chunks::<64>();
@@ -75,15 +81,14 @@ pub(crate) fn runs(text: &str) -> Vec<Run> {
             let at = index * 64 + edges.trailing_zeros() as usize;
             edges &= edges - 1;
             if inside {
-                push(start..at);
+                found(start..at);
             }
             (start, inside) = (at, !inside);
         }
     }
     if inside {
-        push(start..text.len());
+        found(start..text.len());
     }
-    found
 }
 
 /// One bit a byte: letters, digits, `_` and all that is not ASCII.

@@ -1,15 +1,20 @@
+use crate::text::word_hash::WordId;
+use crate::text::words::each_byte_run;
+
 /// A 64-bit SimHash of a question and its answer. Case, punctuation and white space do not count. Examples with
 /// nearly the same words have signatures that differ in few bits; [`SeenExamples`](super::SeenExamples) calls up
 /// to 3 the same.
 ///
-/// Each word votes once, however often it stands there: otherwise the frequent words of the language make long
-/// texts alike that have nothing else in common.
+/// Each word votes once, however often it stands there, and the short ones only where there are few others: otherwise
+/// the frequent words of the language make long texts alike that have nothing else in common, and whoever looks for
+/// near signatures finds half the corpus in one place.
 ///
 /// Signatures are kept in the state store: a change of this function needs the stored ones recomputed.
 pub fn signature(question: &str, answer: &str) -> u64 {
-    let mut words = Vec::new();
-    each_word(question, &mut words);
-    each_word(answer, &mut words);
+    let mut words = Words::default();
+    words.read(question);
+    words.read(answer);
+    let words = words.voting();
     if words.is_empty() {
         // Nothing but marks and emoji: only the very same text is the same.
         return mix([question, "\0", answer].iter().fold(1, |hash, text| {
@@ -21,71 +26,69 @@ pub fn signature(question: &str, answer: &str) -> u64 {
     votes.majority()
 }
 
-/// Appends a hash of each word, lower case; in scripts without spaces, of each pair of letters.
-///
-/// There is no branch on where a word ends, which no processor could foresee: each byte writes the hash so far, and
-/// only the end of a word moves on to the next place.
-fn each_word(text: &str, words: &mut Vec<u64>) {
-    let mut place = words.len();
-    words.resize(place + text.len() / 2 + 2, 0);
-    let mut beyond = Vec::new();
-    let (mut hash, mut start, mut high) = (0, 0, 0);
-    for (at, byte) in text.bytes().chain([b' ']).enumerate() {
-        let value = VALUES[usize::from(byte)];
-        let ends = value == 0;
-        if ends && high >= 0x80 {
-            each_word_beyond_ascii(text.get(start..at).unwrap_or_default(), &mut beyond);
-            hash = 0;
-        }
-        words[place] = hash;
-        place += usize::from(ends && hash != 0);
-        start = if ends { at + 1 } else { start };
-        high = if ends { 0 } else { high | byte };
-        hash = if ends { 0 } else { hash.rotate_left(5) ^ value };
-    }
-    words.truncate(place);
-    words.append(&mut beyond);
+/// Words of fewer letters seldom say what a text is about.
+const LONG: usize = 4;
+/// With fewer long words than this the short ones count too.
+const ENOUGH: usize = 8;
+
+/// Hashes of the words of a text, lower case; in scripts without spaces, of each pair of letters.
+#[derive(Default)]
+struct Words {
+    long: Vec<u64>,
+    short: Vec<u64>,
 }
 
-/// The same for a run that holds other letters, or marks, beside those of ASCII.
-fn each_word_beyond_ascii(run: &str, words: &mut Vec<u64>) {
-    let mut word = String::new();
-    let mut before: Option<char> = None;
-    for c in run.chars() {
-        let lone = c.is_alphanumeric() && is_a_word_itself(c);
-        if c.is_alphanumeric() && !lone {
-            word.extend(c.to_lowercase());
-        } else if !word.is_empty() {
-            words.push(hash(&word));
-            word.clear();
-        }
-        if lone {
-            words.push(hash(&before.into_iter().chain([c]).collect::<String>()));
-        }
-        before = lone.then_some(c);
+impl Words {
+    fn read(&mut self, text: &str) {
+        self.long.reserve(text.len() / 8);
+        self.short.reserve(text.len() / 8);
+        let ascii = text.is_ascii();
+        each_byte_run(text, |range| match text.get(range.clone()) {
+            Some(run) if !ascii && !run.is_ascii() => self.read_beyond_ascii(run),
+            _ if range.len() < LONG => self.short.push(WordId::folded(text, &range).number()),
+            _ => self.long.push(WordId::folded(text, &range).number()),
+        });
     }
-    if !word.is_empty() {
-        words.push(hash(&word));
+
+    /// The same for a run that holds other letters, or marks, beside those of ASCII.
+    fn read_beyond_ascii(&mut self, run: &str) {
+        let mut word = String::new();
+        let mut before: Option<char> = None;
+        for c in run.chars() {
+            let lone = c.is_alphanumeric() && is_a_word_itself(c);
+            if c.is_alphanumeric() && !lone {
+                word.extend(c.to_lowercase());
+            } else if !word.is_empty() {
+                self.add(&word);
+                word.clear();
+            }
+            if lone {
+                self.long.push(hash(&before.into_iter().chain([c]).collect::<String>()));
+            }
+            before = lone.then_some(c);
+        }
+        if !word.is_empty() {
+            self.add(&word);
+        }
+    }
+
+    fn add(&mut self, word: &str) {
+        if word.len() < LONG { self.short.push(hash(word)) } else { self.long.push(hash(word)) }
+    }
+
+    /// Those that have a vote.
+    fn voting(self) -> Vec<u64> {
+        let Words { mut long, mut short } = self;
+        if long.len() < ENOUGH {
+            long.append(&mut short);
+        }
+        long
     }
 }
 
 fn hash(word: &str) -> u64 {
-    word.bytes().fold(0, |hash: u64, byte| hash.rotate_left(5) ^ VALUES[usize::from(byte)])
+    WordId::of(word).number()
 }
-
-/// A random number for each byte of a word, the same for both cases of a letter; 0 for ASCII that is not of a word.
-static VALUES: [u64; 256] = {
-    let mut values = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let b = byte as u8;
-        if b.is_ascii_alphanumeric() || !b.is_ascii() {
-            values[byte] = mix(b.to_ascii_lowercase() as u64 + 1);
-        }
-        byte += 1;
-    }
-    values
-};
 
 /// Spreads a hash over all 64 bits (the finaliser of MurmurHash3).
 const fn mix(mut hash: u64) -> u64 {
@@ -188,10 +191,11 @@ mod tests {
     #[test]
     fn words_are_the_same_whatever_stands_beside_them() {
         let words = |text: &str| {
-            let mut words = Vec::new();
-            each_word(text, &mut words);
-            words.sort_unstable();
-            words
+            let mut words = Words::default();
+            words.read(text);
+            let mut all = words.voting();
+            all.sort_unstable();
+            all
         };
         let mut expected: Vec<u64> = ["use", "the", "café", "24", "uhr", "東", "東京", "ok"].map(hash).into();
         expected.sort_unstable();
@@ -221,7 +225,7 @@ mod tests {
     fn stored_signatures_stay_valid() {
         assert_eq!(
             signature("What is the capital of France?", "Paris — 首都 is Paris."),
-            4_799_514_899_394_336_694
+            8_424_347_962_402_911_879
         );
     }
 

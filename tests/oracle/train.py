@@ -26,7 +26,7 @@ def main(atles):
         folder = pathlib.Path(folder)
         text = (HERE / "pipeline.toml").read_text()
         for old, new in [
-            ("epochs = 2 ", "epochs = 1 "),
+            ("epochs = 2\n", "epochs = 1\n"),
             ("max_length = 512", "max_length = 256"),
             ("examples = 64 ", "examples = 20 "),
             ("held_out = 0.15", "held_out = 0.25"),

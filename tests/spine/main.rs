@@ -4,11 +4,17 @@
 
 mod cli;
 mod demo;
+mod forget;
+mod import;
+mod launch;
 mod learn;
+mod live;
 mod pipeline;
 #[cfg(all(feature = "trainer", feature = "http"))]
 mod publishing;
+mod rebuild;
 mod redaction;
+mod sources;
 mod spool;
 #[cfg(all(feature = "trainer", feature = "http"))]
 #[expect(dead_code, reason = "the library's own tests use the rest")]

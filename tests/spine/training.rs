@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Home, Pipeline, chat, wait_for, wait_until};
+use crate::support::{Home, Pipeline, chat, wait_for};
 use crate::tiny;
 
 const STAGE: &str = "kind = \"fine_tune\"";
@@ -147,8 +147,8 @@ fn train_now_prints_the_record_and_models_tells_of_the_versions() {
 
 #[test]
 fn a_daemon_trains_beside_the_pipeline_and_a_stopped_or_killed_run_goes_on() {
-    // So many epochs that the run can be caught in the middle; they end early once nothing is gained.
-    let home = home("mode = \"per_session\"", "epochs = 30");
+    // So many epochs that the run can be caught in the middle.
+    let home = home("mode = \"per_session\"", "epochs = 8");
     drop_sessions(&home, 0..16);
     let under_way = || {
         let training = home.status()["training"].as_str()?.to_owned();
@@ -167,11 +167,16 @@ fn a_daemon_trains_beside_the_pipeline_and_a_stopped_or_killed_run_goes_on() {
 
     let name = run.split(',').next().unwrap().to_owned();
     let daemon = home.start();
-    let again = wait_for("the run goes on", under_way);
+    let ended = || Some(training_log(&home).first()?["run"].as_str()?.to_owned());
+    let again = wait_for("the run goes on", || under_way().or_else(ended));
     assert!(again.starts_with(&name), "{run} {again}");
     daemon.kill();
     let daemon = home.start();
-    wait_until("the run ends", || !training_log(&home).is_empty());
+    // Training gives way to everything else, so on a busy machine this is slow.
+    let patience = Instant::now() + Duration::from_secs(300);
+    while training_log(&home).is_empty() && Instant::now() < patience {
+        std::thread::park_timeout(Duration::from_millis(20));
+    }
     let line = &training_log(&home)[0];
     assert_eq!(
         (&line["run"], &line["version"], &line["sessions"]),

@@ -3,7 +3,7 @@ use std::io::IsTerminal;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::{Exit, say};
+use crate::cli::{Exit, models_embedding, say};
 use crate::training::base::{Base, BaseError, Cache, DEFAULT, Known, Progress, pull};
 
 /// Options of `atles models pull`.
@@ -20,10 +20,14 @@ pub(in crate::cli) struct Args {
 
 fn known_models() -> String {
     let line = |known: &Known| format!("  {:<24}{:>5} MB  {}\n", known.name, known.megabytes, known.licence);
-    format!("Models:\n{}", Known::all().iter().map(line).collect::<String>())
+    let models: String = Known::all().iter().map(line).collect();
+    format!("Models:\n{models}\nFor recall:\n  {:<24}   19 MB  vectors of words", models_embedding::WORDLLAMA)
 }
 
 pub(in crate::cli) fn run(args: &Args) -> Exit {
+    if args.name == models_embedding::WORDLLAMA {
+        return models_embedding::pull();
+    }
     match fetch(&args.name) {
         Ok(base) if args.json => say::json(&Pulled::of(&base)),
         Ok(base) => say::data(&format!("{}\n", base.path.display())),

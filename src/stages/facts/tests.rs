@@ -19,7 +19,7 @@ fn judge(file: &str) -> (f64, f64, Vec<String>) {
         let (wanted, text) = line.split_once('\t').unwrap();
         let wanted: Vec<(&str, &str)> =
             wanted.split(" | ").filter(|w| *w != "none").map(|w| w.split_once('=').unwrap()).collect();
-        let found = stage.find(&said(&[text]));
+        let found = stage.find(&said(&[text]), &Readings::default());
         let fits = |(attribute, value): &(&str, &str), fact: &Fact| {
             (fact.attribute == *attribute || group(&fact.attribute) == *attribute)
                 && fact.value.contains(value)
@@ -57,7 +57,12 @@ fn sentences_that_no_rule_was_tuned_on_fare_nearly_as_well() {
 }
 
 fn facts(texts: &[&str]) -> Vec<(String, String, bool)> {
-    stage("").unwrap().find(&said(texts)).into_iter().map(|f| (f.attribute, f.value, f.exclusive)).collect()
+    stage("")
+        .unwrap()
+        .find(&said(texts), &Readings::default())
+        .into_iter()
+        .map(|f| (f.attribute, f.value, f.exclusive))
+        .collect()
 }
 
 /// Attribute, value, and whether it is exclusive.
@@ -112,14 +117,14 @@ fn what_others_say_and_what_is_played_is_no_fact() {
     session.messages.push(Message::new(Role::Assistant, "I live in Rome."));
     // The name an app gives a speaker is not said by anyone.
     session.messages.push(Message { name: Some("Carl".to_owned()), ..Message::new(Role::User, "Thanks!") });
-    assert_eq!(stage("").unwrap().find(&session), []);
+    assert_eq!(stage("").unwrap().find(&session, &Readings::default()), []);
 }
 
 #[test]
 fn quotes_stand_word_for_word_in_their_message() {
     let text = "Grüezi! Also… I’ve been living in Zürich, my wife’s name is Zoë.";
     let session = said(&["Hi", text]);
-    let found = stage("").unwrap().find(&session);
+    let found = stage("").unwrap().find(&session, &Readings::default());
     let quotes: Vec<_> = found.iter().map(|fact| fact.quote.text.as_str()).collect();
     assert_eq!(quotes, ["I’ve been living in Zürich", "my wife’s name is Zoë"]);
     assert!(
@@ -139,7 +144,12 @@ fn a_fact_said_twice_is_one_fact_and_a_changed_one_two() {
 fn attributes_can_be_switched_off_and_mistakes_are_named() {
     let session = said(&["I'm Jonas. My sister Mara has asthma. I have asthma."]);
     let attributes = |settings: &str| -> Vec<String> {
-        stage(settings).unwrap().find(&session).into_iter().map(|fact| fact.attribute).collect()
+        stage(settings)
+            .unwrap()
+            .find(&session, &Readings::default())
+            .into_iter()
+            .map(|fact| fact.attribute)
+            .collect()
     };
     assert_eq!(attributes(""), ["name", "family.sister", "family.sister", "health"]);
     assert_eq!(attributes("disable = [\"family\", \"health\"]"), ["name"]);
@@ -155,7 +165,7 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
     let text = "((I|we|my|I’m|am|live|in|a|nurse|dog|name|is|Zoë|Rome|use|Python|favourite|speak|German|going to|next week|\
         moved to|wife|at|from|34|years old|,|\\.|;|:|\"|“|”|`|é|😀|\n| |the|own|born on|May|İ|ß) ?){0,40}";
     proptest::proptest!(|(text in text)| {
-        for fact in stage.find(&said(&[&text])) {
+        for fact in stage.find(&said(&[&text]), &Readings::default()) {
             proptest::prop_assert_eq!(text.get(fact.quote.start..fact.quote.end), Some(fact.quote.text.as_str()));
             proptest::prop_assert!(!fact.value.is_empty(), "{}", fact.attribute);
         }

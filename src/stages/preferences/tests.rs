@@ -11,7 +11,7 @@ fn said(texts: &[&str]) -> Session {
 }
 
 fn found(text: &str) -> Vec<(String, Polarity, String)> {
-    let found = stage("signals = false").unwrap().find(&said(&[text]));
+    let found = stage("signals = false").unwrap().find(&said(&[text]), &Readings::default());
     found.into_iter().map(|p| (p.kind, p.polarity, p.object)).collect()
 }
 
@@ -24,7 +24,7 @@ fn judge(file: &str) -> (f64, f64, Vec<String>) {
         let (wanted, text) = line.split_once('\t').unwrap();
         let wanted: Vec<(&str, &str)> =
             wanted.split(" | ").filter(|w| *w != "none").map(|w| w.split_once(' ').unwrap()).collect();
-        let found = stage.find(&said(&[text]));
+        let found = stage.find(&said(&[text]), &Readings::default());
         let fits = |(polarity, object): &(&str, &str), p: &Preference| {
             p.polarity.as_str() == *polarity && p.object.contains(object)
         };
@@ -67,7 +67,7 @@ fn sentences_that_no_rule_was_tuned_on_fare_nearly_as_well() {
 fn the_quote_is_the_message_word_for_word_even_behind_typographic_apostrophes() {
     let text = "Grüße! Well… I can’t stand “Ölsardinen”, but I’m crazy about Käsespätzle.";
     let session = said(&["Hi", text]);
-    let found = stage("").unwrap().find(&session);
+    let found = stage("").unwrap().find(&session, &Readings::default());
     let quotes: Vec<_> = found.iter().map(|p| p.quote.text.as_str()).collect();
     assert_eq!(quotes, ["I can’t stand “Ölsardinen”", "I’m crazy about Käsespätzle"]);
     for Preference { quote, .. } in &found {
@@ -85,7 +85,7 @@ fn only_the_user_states_preferences_and_only_in_prose() {
     ]);
     session.messages.push(Message::new(Role::Assistant, "I love cheese."));
     session.messages.push(Message::new(Role::System, "Always answer in French."));
-    assert_eq!(stage("").unwrap().find(&session), []);
+    assert_eq!(stage("").unwrap().find(&session, &Readings::default()), []);
 }
 
 /// Kind, polarity and object.
@@ -128,14 +128,14 @@ fn objects_are_normalised_and_lists_taken_apart() {
 fn what_is_asked_for_one_artefact_is_weak_and_what_shall_last_is_strong() {
     let stage = stage("min_strength = 0.0\nsignals = false").unwrap();
     let strength = |text: &str| {
-        let found = stage.find(&said(&[text]));
+        let found = stage.find(&said(&[text]), &Readings::default());
         assert_eq!(found.len(), 1, "{text}: {found:?}");
         found[0].strength
     };
     for text in
         ["Don't use recursion in this function.", "Use a loop here instead of recursion.", "Add type hints."]
     {
-        assert!(stage.find(&said(&[text])).iter().all(|p| p.strength < 0.5), "{text}");
+        assert!(stage.find(&said(&[text]), &Readings::default()).iter().all(|p| p.strength < 0.5), "{text}");
     }
     for text in
         ["From now on don't use recursion.", "Never use recursion.", "Don't use emojis in your answers."]
@@ -150,7 +150,7 @@ fn what_is_asked_for_one_artefact_is_weak_and_what_shall_last_is_strong() {
 fn families_can_be_switched_off_and_weak_statements_kept_out() {
     let session = said(&["I like tea. I hate coffee. Explain it in detail please."]);
     let objects = |settings: &str| -> Vec<String> {
-        stage(settings).unwrap().find(&session).into_iter().map(|p| p.object).collect()
+        stage(settings).unwrap().find(&session, &Readings::default()).into_iter().map(|p| p.object).collect()
     };
     assert_eq!(objects(""), ["tea", "coffee", "prefers_detailed_explanations"]);
     assert_eq!(objects("signals = false\ndisable = [\"dislike\"]"), ["tea"]);
@@ -160,9 +160,10 @@ fn families_can_be_switched_off_and_weak_statements_kept_out() {
 #[test]
 fn own_patterns_find_what_the_rules_do_not() {
     let settings = "[[pattern]]\nkind = \"editor\"\npolarity = \"for\"\nregex = 'my editor of choice is (?P<object>\\w+)'";
-    let found = stage(settings)
-        .unwrap()
-        .find(&said(&["Well, My editor of choice is Helix.", "`my editor of choice is vi`, he said"]));
+    let found = stage(settings).unwrap().find(
+        &said(&["Well, My editor of choice is Helix.", "`my editor of choice is vi`, he said"]),
+        &Readings::default(),
+    );
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].kind.as_str(), found[0].object.as_str()), ("editor", "helix"));
     assert_eq!(found[0].quote.text, "My editor of choice is Helix");
@@ -180,7 +181,7 @@ fn every_mistake_in_the_settings_is_named_with_its_key() {
 #[test]
 fn a_signal_grows_with_the_messages_that_give_it() {
     let ask = "Can you explain this in more detail?";
-    let strength = |texts: &[&str]| stage("").unwrap().find(&said(texts))[0].strength;
+    let strength = |texts: &[&str]| stage("").unwrap().find(&said(texts), &Readings::default())[0].strength;
     assert!(
         strength(&[ask]) < strength(&[ask, "ok", ask]) && strength(&[ask, ask]) < strength(&[ask, ask, ask])
     );
@@ -188,7 +189,9 @@ fn a_signal_grows_with_the_messages_that_give_it() {
 
 #[test]
 fn the_same_statement_counts_once_with_its_strongest_proof() {
-    let found = stage("").unwrap().find(&said(&["I kind of love tea.", "I love tea!", "I LOVE TEA"]));
+    let found = stage("")
+        .unwrap()
+        .find(&said(&["I kind of love tea.", "I love tea!", "I LOVE TEA"]), &Readings::default());
     assert_eq!(found.len(), 1);
     assert_eq!((found[0].quote.message, found[0].strength), (1, 0.75));
 }
@@ -200,7 +203,7 @@ fn any_text_gives_verbatim_quotes_and_no_panic() {
         call me|allergic|vegan|find|fun|,|\\.|;|:|\"|“|”|`|é|😀|\n| |the|a|it|when|and|Tee|not|my thing) ?){0,40}";
     proptest::proptest!(|(text in text)| {
         let session = said(&[&text]);
-        for p in stage.find(&session) {
+        for p in stage.find(&session, &Readings::default()) {
             proptest::prop_assert_eq!(text.get(p.quote.start..p.quote.end), Some(p.quote.text.as_str()));
             proptest::prop_assert!(!p.object.trim().is_empty());
         }

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind};
 use regex::Regex;
 
 use super::assign;
@@ -11,10 +11,11 @@ use super::numbers::{self, Wanted};
 use super::rules::{Find, Group, RULES};
 use super::scope::{Scope, placeholders};
 use super::shape::past_escape;
+use crate::text::literals::Literals;
 
 /// Finds and replaces secrets and personal data; built once from the settings, shared by all sessions.
 pub struct Redactor {
-    anchors: AhoCorasick,
+    anchors: Literals,
     /// For each anchor the rules it belongs to, and whether its case counts.
     owners: Vec<Vec<(usize, bool)>>,
     anchor_texts: Vec<&'static str>,
@@ -52,13 +53,13 @@ pub(super) struct Given {
 }
 
 impl Redactor {
-    /// Builds the automaton over the rules that are on.
+    /// Gathers what announces the rules that are on.
     pub(super) fn new(
         on: impl Fn(&str, Group) -> bool,
         own: Vec<OwnRule>,
         allow: Vec<Regex>,
         key: [u8; 32],
-    ) -> Result<Self, aho_corasick::BuildError> {
+    ) -> Self {
         let on: Vec<bool> = RULES.iter().map(|rule| on(rule.name, rule.group)).collect();
         let mut anchor_texts: Vec<&'static str> = Vec::new();
         let mut owners: Vec<Vec<(usize, bool)>> = Vec::new();
@@ -76,12 +77,9 @@ impl Redactor {
                 }
             }
         }
-        let anchors = AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .kind(Some(AhoCorasickKind::ContiguousNFA))
-            .build(&anchor_texts)?;
+        let anchors = Literals::new(&anchor_texts);
         let wanted = Wanted::new(|name| RULES.iter().zip(&on).any(|(rule, on)| *on && rule.name == name));
-        Ok(Redactor { anchors, owners, anchor_texts, wanted, on, own, allow, key })
+        Redactor { anchors, owners, anchor_texts, wanted, on, own, allow, key }
     }
 
     /// What to carry from text to text of one session.
@@ -129,9 +127,12 @@ impl Redactor {
     pub(super) fn scan(&self, text: &str, hits: &mut Vec<Hit>) {
         // Behind these a rule looks on: what it has taken already it is not asked about again.
         let mut spent = [0_usize; RULES.len()];
-        for seen in self.anchors.find_overlapping_iter(text) {
-            let pattern = seen.pattern().as_usize();
-            let (Some(owners), Some(anchor)) = (self.owners.get(pattern), self.anchor_texts.get(pattern))
+        let mut seen = Vec::new();
+        self.anchors.each(text, |anchor, place| seen.push((anchor, place)));
+        // Of two that overlap the first to end is asked first, and of those that end together the longer.
+        seen.sort_unstable_by_key(|(_, place)| (place.end, place.start));
+        for (number, place) in seen {
+            let (Some(owners), Some(anchor)) = (self.owners.get(number), self.anchor_texts.get(number))
             else {
                 continue;
             };
@@ -139,10 +140,10 @@ impl Redactor {
                 let (Some(rule), Some(spent)) = (RULES.get(*position), spent.get_mut(*position)) else {
                     continue;
                 };
-                let as_written = !exact || text.get(seen.range()) == Some(*anchor);
+                let as_written = !exact || text.get(place.clone()) == Some(*anchor);
                 if as_written
-                    && seen.start() >= *spent
-                    && let Some(found) = rule.at(text, seen.range())
+                    && place.start >= *spent
+                    && let Some(found) = rule.at(text, place.clone())
                 {
                     *spent = found.value.end;
                     hits.push(Hit { range: found.value, rule: *position, from: found.from, given: None });

@@ -4,10 +4,12 @@ use std::collections::HashMap;
 use std::ops::Range;
 
 use regex::{Regex, RegexSet};
+use regex_syntax::hir::literal::Extractor;
 
 use super::{TopicRule, Turn};
 use crate::pipeline::Problem;
 use crate::session::Topic;
+use crate::text::literals::Literals;
 use crate::text::word_hash::WordMap;
 use crate::text::words::{is_word_char, runs};
 
@@ -33,8 +35,7 @@ pub(super) struct Taxonomy {
     by_stem: HashMap<[u8; STEM], Vec<usize>>,
     known_runs: Bits,
     known_stems: Bits,
-    /// Whether any regex matches at all, which is mostly told by their literals.
-    gate: Option<Regex>,
+    gate: Gate,
     regexes: RegexSet,
     /// The topic of each regex.
     regex_topics: Vec<usize>,
@@ -94,14 +95,6 @@ impl Taxonomy {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let gate = Regex::new(
-            &topics
-                .iter()
-                .flat_map(|rule| &rule.regex)
-                .map(|r| format!("(?:{r})"))
-                .collect::<Vec<_>>()
-                .join("|"),
-        );
         let mut taxonomy = Taxonomy {
             names: topics.iter().map(|rule| rule.name.clone()).collect(),
             uses: Vec::with_capacity(words.len()),
@@ -110,7 +103,7 @@ impl Taxonomy {
             by_stem: HashMap::new(),
             known_runs: Bits([0; 512]),
             known_stems: Bits([0; 512]),
-            gate: gate.ok(),
+            gate: Gate::new(topics.iter().flat_map(|rule| &rule.regex)),
             regexes,
             regex_topics,
         };
@@ -157,7 +150,7 @@ impl Taxonomy {
     /// Finds the words in a turn: whole words, and of those that overlap the leftmost, then the longest.
     fn find(&self, turn: &Turn, hits: &mut Vec<Hit>) {
         hits.clear();
-        for run in &turn.runs {
+        for run in turn.runs {
             if self.known_runs.contains(run.id.bits()) {
                 self.place(self.by_run.get(&run.id), turn.lower, &run.range, hits);
             }
@@ -183,6 +176,41 @@ impl Taxonomy {
             }
         }
     }
+}
+
+/// Tells quickly of most texts that none of the regexes matches.
+struct Gate {
+    /// What the matches of most regexes begin with.
+    beginnings: Literals,
+    /// Regexes whose matches may begin with anything.
+    others: RegexSet,
+}
+
+impl Gate {
+    fn new<'a>(regexes: impl Iterator<Item = &'a String>) -> Self {
+        let (mut beginnings, mut others) = (Vec::new(), Vec::new());
+        for regex in regexes {
+            match beginnings_of(regex) {
+                Some(some) => beginnings.extend(some),
+                None => others.push(regex),
+            }
+        }
+        // They compile: each was compiled before.
+        Gate { beginnings: Literals::new(beginnings), others: RegexSet::new(others).unwrap_or_default() }
+    }
+
+    fn opens(&self, text: &str) -> bool {
+        self.beginnings.any(text) || self.others.is_match(text)
+    }
+}
+
+/// The texts with one of which every match of a regex begins, where these are few and not too short.
+fn beginnings_of(regex: &str) -> Option<Vec<String>> {
+    const SHORTEST: usize = 3;
+    let found = Extractor::new().extract(&regex_syntax::parse(regex).ok()?);
+    let literals = found.literals()?;
+    let texts = literals.iter().map(|literal| String::from_utf8(literal.as_bytes().to_vec()).ok());
+    texts.map(|text| text.filter(|text| text.len() >= SHORTEST)).collect()
 }
 
 /// A word found in a turn.
@@ -309,7 +337,7 @@ impl Tally<'_> {
             self.count(*word, code.peek().is_some_and(|part| part.start <= place.start));
         }
         self.hits = hits;
-        if taxonomy.gate.as_ref().is_none_or(|gate| gate.is_match(turn.written)) {
+        if taxonomy.gate.opens(turn.written) {
             for regex in taxonomy.regexes.matches(turn.written) {
                 let topic = taxonomy.regex_topics[regex];
                 self.here[topic] += PROOF;

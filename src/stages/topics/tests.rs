@@ -434,3 +434,21 @@ fn hostile_texts_neither_panic_nor_take_long() {
         learn(TopicsSettings::default(), user(&text));
     }
 }
+
+#[test]
+fn a_regex_is_passed_over_only_where_none_of_its_matches_can_begin() {
+    let topic =
+        |regex: &str| TopicRule { name: regex.into(), regex: vec![regex.into()], ..TopicRule::default() };
+    for (regex, text, expected) in [
+        ("(?:GET|POST) /[a-z]", "then POST /users", true),
+        ("(?:GET|POST) /[a-z]", "get /users", false),
+        (r"[0-9]+ mg\b", "take 200 mg", true),
+        (r"\$[0-9]", "it is $5", true),
+        ("(?i)select .+ from", "SELECT a FROM b", true),
+    ] {
+        let rule = topic(regex);
+        let settings = TopicsSettings { topic: vec![rule], ..TopicsSettings::default() };
+        let learned = learn(settings, user(text));
+        assert_eq!(!learned.topics.is_empty(), expected, "{regex} in {text}");
+    }
+}

@@ -396,65 +396,18 @@ fn write_chats(path: &Path, chats: &[Vec<SpokenTurn>]) -> std::io::Result<()> {
     file.flush()
 }
 
-/// Publishes what could not be published when it was promoted; with `due` the current version in any case.
-pub(super) fn publish_what_waits(run: &mut Run<'_>, due: bool) {
-    if !due && !unpublished(run.home).exists() {
-        return;
-    }
-    let Ok(_lock) = lock(run.home) else { return };
-    let versions = Versions::of(run.home);
-    let Some(mut version) = versions.current() else {
-        let _ = std::fs::remove_file(unpublished(run.home));
-        return;
-    };
-    match publish(run, &version) {
-        Ok(names) if names.is_empty() => {}
-        Ok(names) => tracing::info!(version = version.name, ?names, "published"),
-        Err(reason) => {
-            tracing::warn!(
-                version = version.name,
-                reason,
-                "it cannot be published; the version before is current"
-            );
-            version.metrics.record.decision = Decision::Rejected;
-            version.metrics.record.reason = format!("it could not be published: {reason}");
-            let before = versions.before(&version.name).map(|version| version.name);
-            let done =
-                versions.rewrite_metrics(&version).and_then(|()| versions.set_current(before.as_deref()));
-            let _ = std::fs::remove_file(unpublished(run.home));
-            if let Err(error) = done {
-                tracing::warn!(%error, "models/ cannot be written");
-            }
-        }
-    }
-}
-
-fn unpublished(home: &Home) -> PathBuf {
-    home.models().join("unpublished")
-}
-
 /// Publishes a promoted version. `Err` says why it must not stay current.
 pub(super) fn publish(run: &mut Run<'_>, version: &Version) -> Result<Vec<String>, String> {
     let mut names = Vec::new();
-    let mut later = None;
     for publisher in run.publishers.iter_mut() {
         match publisher.publish(version, run.home, run.stop) {
             Publication::Published { name } => names.push(name),
-            Publication::Later { reason } => later = Some(reason),
+            // The publisher has noted it, and the daemon asks again.
+            Publication::Later { reason } => {
+                tracing::warn!(version = version.name, reason, "a version cannot be published yet");
+            }
             Publication::Failed { reason } => return Err(reason),
         }
-    }
-    let waiting = unpublished(run.home);
-    match later {
-        Some(reason) => {
-            tracing::warn!(
-                version = version.name,
-                reason,
-                "a version cannot be published yet; tried again later"
-            );
-            let _ = crate::training::versions::write_whole(&waiting, version.name.as_bytes());
-        }
-        None => drop(std::fs::remove_file(waiting)),
     }
     Ok(names)
 }

@@ -11,8 +11,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing::{error, info, warn};
 
-use super::execute::{Desk, publish_what_waits};
-use super::{Embedded, Phase, Run, RunFailure, Standing, Tally, backend, due, execute, publishers, report};
+use super::execute::Desk;
+use super::{Phase, Run, RunFailure, Standing, Tally, backend, due, execute, publishers, report};
 use crate::config::{Training, TriggerMode};
 use crate::platform;
 use crate::spool::Home;
@@ -23,8 +23,6 @@ use crate::training::versions::Versions;
 const LOOK: Duration = Duration::from_secs(1);
 /// How often the versions are read again although the set did not change.
 const AGAIN: Duration = Duration::from_secs(30);
-/// How often what could not be published is tried again.
-const PUBLISH_AGAIN: Duration = Duration::from_secs(60);
 /// The first pause after a failed run; it doubles up to [`LONGEST`].
 const PAUSE: Duration = Duration::from_secs(60);
 const LONGEST: Duration = Duration::from_secs(6 * 3600);
@@ -88,7 +86,6 @@ impl Manager {
             not_before: None,
             pause: PAUSE,
             too_little: None,
-            published: None,
         };
         let thread = std::thread::Builder::new().name("training".into()).spawn(move || worker.run(&inbox))?;
         Ok(Manager { orders: Some(orders), thread: Some(thread), stop, shared, settings: known })
@@ -165,8 +162,6 @@ struct Worker {
     pause: Duration,
     /// What was there when it was too little; with the same again nothing is tried.
     too_little: Option<Standing>,
-    /// When publishing what waits was tried last.
-    published: Option<Instant>,
 }
 
 impl Worker {
@@ -187,7 +182,7 @@ impl Worker {
                     self.count(false);
                     if !self.once {
                         self.train_if_due(false);
-                        self.publish_what_waits();
+                        self.publish_if_due();
                     }
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
@@ -234,6 +229,17 @@ impl Worker {
         self.count(true);
     }
 
+    /// Publishes what could not be published before, and what was promoted by hand.
+    fn publish_if_due(&self) {
+        if !self.stop.load(Ordering::Relaxed) {
+            // What came of it is in the log and in models/publish.json.
+            drop(
+                crate::publish::Desk::new(&self.settings.publish, &self.home)
+                    .catch_up(&self.home, &self.stop),
+            );
+        }
+    }
+
     fn train(&mut self) -> Result<(), RunFailure> {
         let shared = self.shared.clone();
         let mut run_name = String::new();
@@ -262,27 +268,6 @@ impl Worker {
             stop: &self.stop,
         };
         execute(&mut run, &mut watch).map(drop)
-    }
-
-    /// Publishes what could not be published before, and what was promoted by hand.
-    fn publish_what_waits(&mut self) {
-        let due = crate::publish::Desk::new(&self.settings.publish, &self.home).is_due(&self.home);
-        let asked = self.published.is_some_and(|at| at.elapsed() < PUBLISH_AGAIN);
-        if self.stop.load(Ordering::Relaxed) || (asked && !due) {
-            return;
-        }
-        self.published = Some(Instant::now());
-        let mut publishers = publishers(&self.settings, &self.home);
-        let run = &mut Run {
-            home: &self.home,
-            config_dir: &self.config_dir,
-            settings: &self.settings,
-            // Nothing is trained.
-            backend: &mut Embedded,
-            publishers: &mut publishers,
-            stop: &self.stop,
-        };
-        publish_what_waits(run, due);
     }
 
     /// Draws the conclusions for the next try.

@@ -78,7 +78,7 @@ impl Yardstick {
             .collect();
         let (mut own, mut swapped, mut tokens) = (Vec::new(), Vec::new(), 0);
         // Every so many, so that the few that fit are of all chats.
-        let stride = if pairs.len() % 7 == 0 { 1 } else { 7 };
+        let stride = if pairs.len().is_multiple_of(7) { 1 } else { 7 };
         for at in (0..pairs.len()).map(|number| number * stride % pairs.len()) {
             let (chat, question, answer) = pairs[at];
             let others = pairs.iter().cycle().skip(at + 1).take(pairs.len());

@@ -374,31 +374,13 @@ fn a_kill_between_the_version_and_its_consequences_is_made_good() {
 }
 
 #[test]
-fn what_cannot_be_published_is_taken_back_and_what_cannot_be_yet_is_remembered() {
+fn what_cannot_be_published_is_taken_back_and_what_cannot_be_yet_stays_current() {
     let world = world();
     world.learn(0..24);
     let later = Says(Publication::Later { reason: "nobody listens".into() });
     let finished = world.run_with(&mut Embedded, vec![Box::new(later)]).unwrap();
     assert!(finished.version.is_promoted() && finished.version.merged().exists());
     assert_eq!(finished.version.metrics.measured, "merged");
-    let waiting = world.home.models().join("unpublished");
-    assert_eq!(std::fs::read_to_string(&waiting).unwrap(), "v0001");
-    let again = |says: Publication| {
-        let mut publishers: Vec<Box<dyn Publisher>> = vec![Box::new(Says(says))];
-        super::execute::publish_what_waits(
-            &mut Run {
-                home: &world.home,
-                config_dir: &world.home.root,
-                settings: &world.settings,
-                backend: &mut Embedded,
-                publishers: &mut publishers,
-                stop: &world.stop,
-            },
-            false,
-        );
-    };
-    again(Publication::Published { name: "atles:v0001".into() });
-    assert!(!waiting.exists());
     world.learn(24..48);
     let failed = Says(Publication::Failed { reason: "the probe got no answer".into() });
     let finished = world.run_with(&mut Embedded, vec![Box::new(failed)]).unwrap();

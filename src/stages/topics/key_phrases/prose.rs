@@ -160,20 +160,19 @@ impl Iterator for Words<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::super::turns;
+    use super::super::super::{read, turns};
     use crate::session::{Message, Role, Session};
-    use crate::text::words::fold_case;
+    use crate::text::reading::Readings;
 
     use super::*;
 
     /// The words that follow each other with nothing but blanks between them.
     fn phrases(text: &str) -> Vec<String> {
         let session = Session { messages: vec![Message::new(Role::User, text)], ..Session::default() };
-        let mut lower = String::new();
-        fold_case(text, &mut lower);
+        let readings = read(&session, &Readings::default());
         let mut phrases: Vec<String> = Vec::new();
-        for word in Words::of(&turns(&session, &lower)[0]) {
-            let word_text = &lower[word.range];
+        for word in Words::of(&turns(&session, &readings)[0]) {
+            let word_text = &readings[0].lower[word.range];
             match phrases.last_mut().filter(|_| word.follows) {
                 Some(phrase) => *phrase = format!("{phrase} {word_text}"),
                 None => phrases.push(word_text.to_owned()),
@@ -207,11 +206,12 @@ mod tests {
             messages: vec![Message::new(Role::User, "One two. Three (see x.y) four? Five")],
             ..Session::default()
         };
-        let mut lower = String::new();
-        fold_case(&session.messages[0].text, &mut lower);
-        let turns = turns(&session, &lower);
-        let first: Vec<&str> =
-            Words::of(&turns[0]).filter(|word| word.opens).map(|word| &lower[word.range]).collect();
+        let readings = read(&session, &Readings::default());
+        let turns = turns(&session, &readings);
+        let first: Vec<&str> = Words::of(&turns[0])
+            .filter(|word| word.opens)
+            .map(|word| &readings[0].lower[word.range])
+            .collect();
         assert_eq!(first, ["one", "three", "five"]);
     }
 }
