@@ -7,8 +7,8 @@ use clap_complete::Shell;
 #[cfg(not(feature = "trainer"))]
 use super::models_embedding;
 use super::{
-    Exit, check, demo, eval, export, failed, forget, import, init, profile, rebuild, recall, run, say, status,
-    submit,
+    Exit, check, demo, eval, export, failed, forget, import, init, profile, rebuild, recall, run, say,
+    status, submit,
 };
 #[cfg(feature = "trainer")]
 use super::{models, train};

@@ -12,6 +12,8 @@ use clap::Subcommand;
 
 use super::Exit;
 
+pub(super) use pull::Bar as PullBar;
+
 /// Options of `atles models`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {

@@ -65,7 +65,6 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
 pub(super) fn train(home: &Home, config_dir: &Path, settings: &Training) -> Result<Finished, RunFailure> {
     let stop = Arc::new(AtomicBool::new(false));
     let _signals = stop_on_signal(&stop);
-    let config_dir = loaded.path.parent().unwrap_or(Path::new("/"));
     let mut backend = backend(settings, config_dir)?;
     let mut publishers = publishers(settings, home);
     let mut run =

@@ -24,7 +24,7 @@ use crate::training::base::{Base, Cache, resolve};
 use crate::training::model::Loss;
 use crate::training::publisher::{Form, Publication, Publisher};
 use crate::training::set::{SetLine, TrainingSet};
-use crate::training::versions::{BaseUsed, Decision, Lineage, Metrics, Record, Version, Versions};
+use crate::training::versions::{BaseUsed, Lineage, Metrics, Record, Version, Versions};
 
 /// A run that is to be.
 pub struct Run<'a> {
