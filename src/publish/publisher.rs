@@ -4,11 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use tracing::warn;
+
 use super::{BaseModel, Desk, Outcome, PublishError, VersionFiles};
 use crate::config::Publish;
 use crate::spool::Home;
 use crate::training::publisher::{Form, Publication, Publisher};
-use crate::training::versions::{Version, Versions};
+use crate::training::versions::{Decision, Version, Versions};
 
 impl From<&Version> for VersionFiles {
     fn from(version: &Version) -> Self {
@@ -51,17 +53,42 @@ impl Publisher for Desk {
 
 impl Desk {
     /// Publishes the current version where that is due: a server that was away, a version that was promoted by hand.
-    /// Asks nobody if nothing is due. Blocks; gives up within a second once `stop` is set.
+    /// Asks nobody if nothing is due. Where it is unfit and in use nowhere, the version before is current again. Blocks;
+    /// gives up within a second once `stop` is set.
     pub fn catch_up(&self, home: &Home, stop: &AtomicBool) -> Vec<Outcome> {
         if self.is_idle() {
             return Vec::new();
         }
-        let current = Versions::of(home).current();
-        match current.filter(|version| !version.tainted && elsewhere(version).is_none()) {
-            Some(version) if self.has_due(&version.name) => self.publish_where_due(&(&version).into(), stop),
-            _ => Vec::new(),
+        let versions = Versions::of(home);
+        let current = versions.current();
+        let Some(version) = current.filter(|version| !version.tainted && elsewhere(version).is_none()) else {
+            return Vec::new();
+        };
+        if !self.has_due(&version.name) {
+            return Vec::new();
         }
+        let outcomes = self.publish_where_due(&(&version).into(), stop);
+        let unfit = outcomes.iter().find_map(|outcome| match &outcome.result {
+            Err(error @ PublishError::Unfit { .. }) => Some(error.to_string()),
+            _ => None,
+        });
+        if let Some(reason) = unfit.filter(|_| outcomes.iter().all(|outcome| outcome.result.is_err()))
+            && let Err(error) = take_back(&versions, version, &reason)
+        {
+            warn!(%error, "models/ cannot be written");
+        }
+        outcomes
     }
+}
+
+/// Makes the version before current again.
+fn take_back(versions: &Versions, mut version: Version, reason: &str) -> std::io::Result<()> {
+    version.metrics.record.decision = Decision::Rejected;
+    version.metrics.record.reason = format!("it could not be published: {reason}");
+    versions.rewrite_metrics(&version)?;
+    let before = versions.before(&version.name).map(|before| before.name);
+    warn!(version = version.name, current = before.as_deref().unwrap_or("the base alone"), "taken back");
+    versions.set_current(before.as_deref())
 }
 
 /// The name of a model that lies on a provider's server, where there is nothing to bring anywhere.
