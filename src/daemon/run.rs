@@ -17,17 +17,12 @@ use super::statistics::StatisticsFile;
 use super::training::Runs;
 use super::working::{Working, start_pipeline};
 use super::{Report, Services};
-use crate::config::{Embeddings, Loaded, Settings, Span, Watcher};
-use crate::live::{self, Keeper};
-use crate::memory::{Writer, embedding};
-use crate::pipeline::{Engine, Parts, Stop};
-use crate::platform::{self, Clock};
-use crate::session::formats::looks_complete;
+use crate::config::{Loaded, Span};
+use crate::live::Keeper;
+use crate::pipeline::{Engine, Stop};
+use crate::platform;
 use crate::sources::{Observer, ObserverSettings};
-use crate::spool::{
-    AdoptionRules, Claimed, Home, InstanceLock, Intake, IntakeSettings, LiveHints, NameFilter, Retention,
-    WatcherKind, sweep,
-};
+use crate::spool::{Home, InstanceLock, Intake, Retention, sweep};
 use crate::state::{State, Totals};
 
 /// How often pipeline.toml is looked at and the statistics are written.

@@ -119,7 +119,7 @@ impl Engine {
             .thread_name(|index| format!("train-{index}"))
             .start_handler(move |_| {
                 if low_priority {
-                    be_nice();
+                    crate::platform::be_nice();
                 }
             })
             .build()

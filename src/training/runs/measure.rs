@@ -200,5 +200,5 @@ pub(super) fn engine_settings(settings: &Training, stop: &Arc<AtomicBool>) -> En
         MemoryMode::Normal => Memory::Normal,
         MemoryMode::Low => Memory::Low,
     };
-    EngineSettings { threads, memory, stop: stop.clone() }
+    EngineSettings { threads, memory, low_priority: true, stop: stop.clone() }
 }
