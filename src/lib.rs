@@ -19,9 +19,9 @@
 //!
 //! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the command
-//! line, [`forget`] takes back what was learned, [`text`] holds what several stages need to read prose, and `wire`
-//! talks to servers.
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`service`] has the
+//! daemon run at login, [`cli`] is the command line, [`forget`] takes back what was learned, [`text`] holds what several
+//! stages need to read prose, and `wire` talks to servers.
 
 pub mod cli;
 pub mod config;
@@ -35,6 +35,7 @@ pub mod pipeline;
 pub mod platform;
 #[cfg(feature = "trainer")]
 pub mod publish;
+pub mod service;
 pub mod session;
 pub mod sources;
 pub mod spool;

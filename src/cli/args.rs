@@ -8,7 +8,7 @@ use clap_complete::Shell;
 use super::models_embedding;
 use super::{
     Exit, check, demo, eval, export, failed, forget, import, init, profile, rebuild, recall, run, say,
-    status, submit,
+    service, status, submit,
 };
 #[cfg(feature = "trainer")]
 use super::{models, train};
@@ -58,6 +58,8 @@ enum Verb {
     Rebuild(rebuild::Args),
     /// Write out what was learned.
     Export(export::Args),
+    /// Have the daemon run whenever you are logged in.
+    Service(service::Args),
     /// Measure how much is found.
     Eval(eval::Args),
     /// Fetch what recall can use beside words.
@@ -98,6 +100,7 @@ pub fn main() -> ExitCode {
         Verb::Forget(args) => forget::run(config, &args),
         Verb::Rebuild(args) => rebuild::run(config, &args),
         Verb::Export(args) => export::run(config, &args),
+        Verb::Service(args) => service::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
         #[cfg(not(feature = "trainer"))]
         Verb::Models(args) => models_embedding::run(&args),

@@ -23,6 +23,7 @@ mod recall;
 mod report;
 mod run;
 mod say;
+mod service;
 mod status;
 mod submit;
 #[cfg(feature = "trainer")]

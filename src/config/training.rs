@@ -172,7 +172,7 @@ pub struct Gate {
 
 impl Default for Gate {
     fn default() -> Self {
-        Gate { improve: 0.01, confidence: 0.95, old: 0.01, anchor: 0.01, relevance: 0.05 }
+        Gate { improve: 0.01, confidence: 0.95, old: 0.01, anchor: 0.01, relevance: 0.1 }
     }
 }
 
@@ -256,7 +256,7 @@ pub(super) fn training_faults(training: &Training) -> Vec<Fault> {
         (0.0..=5.0).contains(&gate.relevance),
         "gate.relevance",
         "`relevance` is from 0 to 5 nats per token",
-        "the default is 0.05; 0 does not look",
+        "the default is 0.1; 0 does not look",
     );
     check(
         (0.5..=0.999).contains(&gate.confidence),

@@ -8,8 +8,9 @@ use tracing::{error, info, warn};
 
 use super::boot::open_stores;
 use super::control::{Request, Response};
-use super::run::{Reply, Working, start_pipeline};
+use super::run::Reply;
 use super::training::Runs;
+use super::working::{Working, start_pipeline};
 use super::{Daemon, Report};
 use crate::forget::{self, ForgetError, Order, Receipt};
 use crate::pipeline::Stop;

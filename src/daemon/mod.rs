@@ -9,9 +9,11 @@ mod reload;
 mod rotate;
 mod run;
 mod services;
+mod signals;
 mod statistics;
 mod status;
 mod training;
+mod working;
 
 pub use boot::{BootError, Booted, boot, home_of};
 pub use control::{ControlError, Request, Response, ask, ask_patiently};

@@ -126,7 +126,9 @@ impl Means<'_> {
                 }
             }
         }
-        remove_any(&state.join("rebuild"))?;
+        for half_done in ["rebuild", "observed"] {
+            remove_any(&state.join(half_done))?;
+        }
         // What models answered about a session, and a training run that was broken off, with its examples.
         for identity in survey.targets.keys() {
             remove_any(&state.join("extracted").join(identity))?;

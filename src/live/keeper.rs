@@ -1,6 +1,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
@@ -29,8 +30,10 @@ const BEAT: Duration = Duration::from_millis(250);
 const POLL: Duration = Duration::from_millis(500);
 /// Least pause between two looks at one chat.
 const PAUSE: Duration = Duration::from_millis(50);
-/// A look is followed by a pause of so many times its own length, so that no chat takes more than this share of a core.
+/// A look is followed by a pause of so many times its own length, so that no chat takes more than this share of a core …
 const PAUSE_PER_WORK: u32 = 10;
+/// … but of no more than this: the first look of all takes long, and what is said after it is not to wait.
+const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 /// How long what a chat said is kept after its live file is gone, for the session file to be learned meanwhile.
 const LINGER: Duration = Duration::from_secs(5);
 /// How often it is seen whether the app of a silent chat still lives.
@@ -80,6 +83,7 @@ impl Keeper {
         let (stop, running) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
         let hints = parts.hints.clone();
         let worker = Worker {
+            inode: inode_of(&path),
             desk: Desk {
                 chain: parts.chain,
                 state: parts.state,
@@ -146,6 +150,11 @@ pub fn settle_once(home: &Home, memory: &mut Writer, rules: &AdoptionRules) -> R
     Ok(())
 }
 
+/// The inode of a file; 0 if there is none, or the system has none.
+fn inode_of(path: &Path) -> u64 {
+    platform::lstat(path).map_or(0, |metadata| Signature::of(&metadata).inode)
+}
+
 /// Says what became of a live file, where that is worth a word.
 fn tell(name: &OsStr, adoption: &io::Result<Adoption>, again: bool) {
     match adoption {
@@ -204,6 +213,8 @@ impl Looked {
 struct Worker {
     home: Home,
     desk: Desk,
+    /// That of memory.db when it was opened.
+    inode: u64,
     rules: AdoptionRules,
     follow: bool,
     rescan: Duration,
@@ -225,11 +236,29 @@ impl Worker {
             let period = if self.hints.arrive() { self.rescan } else { POLL.min(self.rescan) };
             if self.hints.take_missed() || read.is_none_or(|at| at.elapsed() >= period) {
                 read = Some(Instant::now());
+                self.follow_memory();
                 self.read_spool();
             }
             self.look_at_all();
             let until_read = read.map_or(period, |at| period.saturating_sub(at.elapsed()));
             self.wait(until_read);
+        }
+    }
+
+    /// Goes over to a memory.db that took the place of a damaged one.
+    fn follow_memory(&mut self) {
+        let path = self.home.memory_db();
+        let inode = inode_of(&path);
+        if inode == self.inode || inode == 0 {
+            return;
+        }
+        match Writer::open_beside(&path) {
+            Ok(memory) => {
+                self.desk.memory = memory;
+                self.inode = inode;
+                self.chats.clear();
+            }
+            Err(problem) => debug!(error = %problem, "the new memory.db cannot be opened yet"),
         }
     }
 
@@ -333,7 +362,8 @@ impl Worker {
                 looked.seen = Some(signature);
                 looked.changed = false;
                 let result = chat.look(&mut self.desk);
-                looked.rest_until = Instant::now() + (now.elapsed() * PAUSE_PER_WORK).max(PAUSE);
+                looked.rest_until =
+                    Instant::now() + (now.elapsed() * PAUSE_PER_WORK).clamp(PAUSE, LONGEST_PAUSE);
                 self.complain(name, result, &mut looked.complained);
             }
         } else {

@@ -6,7 +6,8 @@
 //! adopted: it becomes a session file by one rename.
 //!
 //! All this is done by one thread beside the pipeline, with a connection of its own to memory.db. What it does for a
-//! chat takes it a small part of the time at most, however fast the app writes and however long the chat is.
+//! chat is bounded, however fast the app writes and however long the chat is: it pauses after each look, and reads no
+//! more than the end of a long chat.
 
 mod chat;
 mod context;

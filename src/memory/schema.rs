@@ -78,12 +78,18 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, MemoryError> {
 }
 
 /// Makes the file before SQLite does, readable by its owner alone; the files beside it take over its mode.
+///
+/// A file that is there is not opened: closing it again would let go of all locks that this process has on it, those of
+/// its other connections too, and another program could then take away the write-ahead log under them.
 fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 /// Whether the database is still empty; an error if it is not ours, or of a later version.

@@ -15,4 +15,4 @@ pub use files::{
 };
 pub use folders::{user_cache, user_home};
 pub use launch::{Caught, PassedOn, apart_from_terminal};
-pub use process::{be_nice, began, boot_id, host_name, is_running, peak_memory, pid_namespace};
+pub use process::{be_nice, began, boot_id, host_name, is_running, peak_memory, pid_namespace, user_number};

@@ -30,6 +30,18 @@ pub fn host_name() -> Option<String> {
     }
 }
 
+/// The number of the user this process runs as; 0 where users have none.
+pub fn user_number() -> u32 {
+    #[cfg(unix)]
+    {
+        rustix::process::getuid().as_raw()
+    }
+    #[cfg(not(unix))]
+    {
+        0
+    }
+}
+
 /// What tells this boot of the machine from others; `None` where the system does not say.
 pub fn boot_id() -> Option<String> {
     let id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;

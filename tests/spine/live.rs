@@ -3,6 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -256,6 +257,26 @@ fn what_the_chain_would_not_remember_is_not_stored_meanwhile_either() {
     let texts = "SELECT count(*) FROM messages WHERE text LIKE '%kingfisher%' OR text LIKE '%sk-ant%'";
     assert_eq!(home.count(texts), 0);
     assert!(home.count("SELECT count(*) FROM messages WHERE text LIKE '%<%_1>%'") > 0);
+    daemon.stop();
+}
+
+#[test]
+fn another_program_that_looks_into_memory_meanwhile_takes_nothing_away() {
+    let home = home();
+    let daemon = home.start();
+    let mut app = App::start(&home, "s", "1");
+    // Who opens the database to write, and is the last to close it, takes its write-ahead log away.
+    let look = "import sqlite3, sys; db = sqlite3.connect(sys.argv[1]); db.execute('SELECT 1 FROM sessions').fetchall(); db.close()";
+    for town in ["Lisbon", "Porto", "Faro"] {
+        app.says(&format!("I live in {town}."));
+        wait_known(&home, &[&format!("{town}*1")]);
+        let looked = Command::new("python3").args(["-c", look]).arg(home.path("memory.db")).status().unwrap();
+        assert!(looked.success());
+    }
+    let name = app.end();
+    home.wait_done(&name);
+    assert_eq!(home.count("SELECT count(*) FROM session_memories"), 1);
+    wait_known(&home, &["Faro*1"]);
     daemon.stop();
 }
 

@@ -14,6 +14,7 @@ mod pipeline;
 mod publishing;
 mod rebuild;
 mod redaction;
+mod service;
 mod sources;
 mod spool;
 #[cfg(all(feature = "trainer", feature = "http"))]
