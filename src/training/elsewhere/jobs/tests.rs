@@ -64,7 +64,9 @@ fn each_provider_is_spoken_to_in_its_own_way() {
                    "auto_start": true, "hyperparameters": {"epochs": 2, "learning_rate": 2e-4}}),
         ),
     ] {
-        let (world, server) = (World::new(), FineTuning::start(habits, &states));
+        let (mut world, server) = (World::new(), FineTuning::start(habits, &states));
+        world.settings.learning_rate = 2e-4;
+        world.settings.epochs = 2;
         let (trained, seen) = train(&world, &mut jobs(&server, provider));
         let trained = trained.unwrap();
         let model = "ft:small:atles:abc".to_owned();
