@@ -108,7 +108,10 @@ impl Forgotten {
 
     /// Takes what was forgotten out of a session, or a piece of one. `false` if nothing of it may be known.
     pub fn leave_out(&self, session: &mut Session) -> bool {
-        match if self.is_empty() { Fate::Stays } else { self.fate(session) } {
+        if self.is_empty() {
+            return true;
+        }
+        match self.fate(session) {
             Fate::Stays => true,
             Fate::Goes => false,
             Fate::Emptied(turns) => {
