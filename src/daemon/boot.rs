@@ -99,7 +99,9 @@ pub fn boot(config: &Config, services: &Services) -> Result<Booted, BootError> {
     warn_of_open_folders(&home);
     services.keep_key(&home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
     let (memory, memory_was_damaged) = open_memory(&home)?;
+    platform::failpoint("boot.memory_opened");
     let state = open_state(&home, config, &memory, memory_was_damaged)?;
+    platform::failpoint("boot.state_opened");
     let examples = services.examples();
     reader::signatures(memory.connection(), |identity, signature| {
         examples.insert(&Identity(identity), signature);

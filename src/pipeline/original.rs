@@ -41,6 +41,8 @@ impl RewriteOriginal {
         out.sync_all()?;
         let now = Signature::of(&out.metadata()?);
         std::fs::rename(&aside, &path)?;
+        // The ledger will name the new file: the old one must not come back after a power loss.
+        platform::sync_dir(&home.work)?;
         Ok(now)
     }
 }
