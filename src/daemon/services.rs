@@ -49,9 +49,12 @@ impl Services {
         if read_key(&home.root).is_some() {
             return Ok(());
         }
-        let mut file = platform::create_private(&key_path(&home.root))?;
+        let path = key_path(&home.root);
+        let mut file = platform::create_private(&path)?;
+        platform::failpoint("boot.key_made");
         file.write_all(key)?;
-        file.sync_all()
+        platform::sync_point("key", || file.sync_all())?;
+        path.parent().map_or(Ok(()), |folder| platform::sync_point("key.name", || platform::sync_dir(folder)))
     }
 }
 

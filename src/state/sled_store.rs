@@ -38,7 +38,10 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         platform::make_private_dir(dir)?;
         let opened = Opened::open(dir)?;
-        platform::sync_dir(dir)?;
+        platform::sync_point("state.folder", || platform::sync_dir(dir))?;
+        if let Some(parent) = dir.parent() {
+            platform::sync_point("state.name", || platform::sync_dir(parent))?;
+        }
         Ok(SledStore { dir: dir.to_path_buf(), open: RwLock::new(Some(opened)) })
     }
 
@@ -94,8 +97,10 @@ impl Opened {
             }
         }
         self.db.apply_batch(writes).map_err(translate)?;
+        platform::failpoint("state.applied");
         self.db.flush().map_err(translate)?;
-        self.log.sync_data()?;
+        platform::failpoint("state.flushed");
+        platform::sync_point("state", || self.log.sync_data())?;
         Ok(())
     }
 }

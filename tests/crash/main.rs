@@ -1,0 +1,14 @@
+//! Nothing is lost and nothing is learned twice, however the daemon ends: killed at any moment, crashed at every
+//! failpoint around a commit, or without power. See docs/RELIABILITY.md.
+
+#![expect(clippy::unwrap_used, reason = "what a test relies on and does not hold fails the test")]
+#![cfg(unix)]
+
+mod chats;
+mod failpoints;
+mod kills;
+mod oracle;
+#[path = "../spine/support.rs"]
+#[expect(dead_code, reason = "shared with the tests of the spine, which need more of it")]
+mod support;
+mod writer;
