@@ -109,7 +109,7 @@ impl Disk {
     fn given(&mut self, path: &Path, node: Node) {
         let Some(slot) = self.slot(path) else { panic!("{} lies nowhere", path.display()) };
         let at = self.now;
-        self.change(at, at, Kind::Link { slot: slot.clone(), node });
+        self.change(at, at, Kind::Link { slot, node });
         // Durable without a sync of anything else in that folder.
         self.syncs.push(Sync {
             start: at + 1,
