@@ -1,10 +1,11 @@
 //! How long one question takes, and how much room the memory takes: 100,000 turns of one user, in words as frequent as
-//! words are. `cargo bench --bench recall`; `-- TURNS` for another number.
+//! words are. `cargo bench --bench recall`; `-- TURNS` for another number. By meaning too, where the vectors of words
+//! were pulled.
 
 use std::time::{Duration, Instant};
 
 use atles::memory::recall::{Memory, Query, Weights, Whose};
-use atles::memory::{Writer, index};
+use atles::memory::{Writer, embedding, index};
 use atles::session::{Effect, Envelope, FileFacts, Keep, Message, Moment, Role, Session};
 use jiff::Timestamp;
 
@@ -67,6 +68,24 @@ fn main() {
     println!("memory.db: {:.1} MB, {:.2} times the text", mega(size), size as f64 / bytes as f64);
 
     let mut memory = Memory::open(&path).expect("memory.db").expect("memory.db");
+    ask(&mut memory, &mut speaker, "a question");
+    let Some(vectors) = embedding::find().expect("the vectors of words") else {
+        println!("`atles models pull wordllama` has it measured by meaning too");
+        return;
+    };
+    let mut memory = memory.with_meanings(vectors);
+    let begun = Instant::now();
+    memory.refresh().expect("the meanings of turns");
+    println!("meanings of all turns worked out in {:.2?}", begun.elapsed());
+    let writer = Writer::open(&path).expect("the writer");
+    writer.connection().query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).expect("a checkpoint");
+    drop(writer);
+    let size = std::fs::metadata(&path).map_or(0, |file| file.len());
+    println!("memory.db: {:.1} MB, {:.2} times the text", mega(size), size as f64 / bytes as f64);
+    ask(&mut memory, &mut speaker, "a question, by meaning too");
+}
+
+fn ask(memory: &mut Memory, speaker: &mut Speaker, name: &str) {
     let mut took: Vec<Duration> = (0..QUESTIONS)
         .map(|number| {
             let text = speaker.text(10 + number % 12);
@@ -86,7 +105,7 @@ fn main() {
         .collect();
     took.sort_unstable();
     let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize];
-    println!("a question: p50 {:.2?}, p99 {:.2?}, at most {:.2?}", at(0.5), at(0.99), at(1.0));
+    println!("{name}: p50 {:.2?}, p99 {:.2?}, at most {:.2?}", at(0.5), at(0.99), at(1.0));
 }
 
 fn mega(bytes: u64) -> f64 {

@@ -13,21 +13,41 @@
 //! 5. [`stages`]: the kinds of stage, one file each.
 //! 6. [`memory`]: the database of what was learned.
 //! 7. [`outbox`]: the small files that people read (session logs, training data), written after the commit.
-//! 8. [`training`]: the examples a model can be trained on.
+//! 8. [`live`]: chats that still run: what they say is recallable before they end, and those whose app died are learned.
+//! 9. [`training`]: what a model is trained on, the runs that train it beside all this, the versions that come of it.
+//! 10. `publish`: how a trained version reaches the program that answers the user.
 //!
-//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`cli`] is the
-//! command line, and [`text`] holds what several stages need to read prose.
+//! Chats that no app drops come in by [`import`], from exports, and by [`sources`], from the folders of other programs.
+//!
+//! Outside of the flow: [`config`] reads `pipeline.toml`, [`daemon`] puts the parts together, [`service`] has the
+//! daemon run at login, [`cli`] is the command line, [`forget`] takes back what was learned, [`text`] holds what several
+//! stages need to read prose, and `wire` talks to servers.
 
 pub mod cli;
 pub mod config;
 pub mod daemon;
+pub mod forget;
+pub mod import;
+pub mod live;
 pub mod memory;
 pub mod outbox;
 pub mod pipeline;
 pub mod platform;
+#[cfg(feature = "trainer")]
+pub mod publish;
+pub mod service;
 pub mod session;
+pub mod sources;
 pub mod spool;
 pub mod stages;
 pub mod state;
 pub mod text;
 pub mod training;
+#[cfg(feature = "trainer")]
+pub mod wire;
+
+/// Stand-ins for the servers that ATLES talks to.
+#[cfg(all(feature = "trainer", feature = "http"))]
+#[cfg(test)]
+#[path = "../tests/stand_in/mod.rs"]
+mod stand_in;

@@ -119,3 +119,106 @@ fn before_anything_is_learned_nothing_is_found_and_nothing_is_wrong() {
         "{\"id\":7,\"hits\":[]}\n"
     );
 }
+
+/// A second home that has learned nothing yet.
+fn fresh() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    data(home.path(), &["init"], "");
+    home
+}
+
+#[test]
+fn what_was_exported_and_imported_elsewhere_is_the_same_and_twice_changes_nothing() {
+    let home = learned();
+    let export = data(home.path(), &["export"], "");
+    assert_eq!(export.lines().count(), 28);
+    for field in
+        [r#""facts":[{"#, r#""preferences":[{"#, r#""examples":[""#, r#""topics":[{"#, r#""timestamp":"#]
+    {
+        assert!(export.contains(field), "{field} is not in the export");
+    }
+    let other = fresh();
+    let file = other.path().join("memory.jsonl");
+    data(home.path(), &["export", "--output", file.to_str().unwrap()], "");
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), export);
+    let import = ["import", "memory", file.to_str().unwrap(), "--json"];
+    let counts = |imported: u64, unchanged: u64| serde_json::json!({"imported": imported, "replaced": 0, "unchanged": unchanged, "older": 0});
+    assert_eq!(json(other.path(), &import), counts(28, 0));
+    assert_eq!(data(other.path(), &["export"], ""), export);
+    assert_eq!(json(other.path(), &import), counts(0, 28));
+    assert_eq!(data(other.path(), &["export"], ""), export);
+
+    // The imported memory answers like the learned one, and a chat that is in it is not learned twice.
+    for ask in [&["recall", "Which bird was at the Albufera?", "--json"][..], &["profile", "ines", "--json"]]
+    {
+        assert_eq!(json(other.path(), ask), json(home.path(), ask));
+    }
+    let chats = Path::new(env!("CARGO_MANIFEST_DIR")).join("eval/chats.jsonl");
+    std::fs::copy(chats, other.path().join("atles_memory/spool/chats.jsonl")).unwrap();
+    data(other.path(), &["run", "--once"], "");
+    assert_eq!(data(other.path(), &["export"], ""), export);
+}
+
+#[test]
+fn an_export_can_be_narrowed_read_and_trained_on() {
+    let home = learned();
+    let lines = |args: &[&str]| data(home.path(), args, "").lines().count();
+    let of_ines = lines(&["export", "--user", "ines"]);
+    assert!(of_ines > 0 && of_ines + lines(&["export", "--user", "theo"]) == 28);
+    assert_eq!(lines(&["export", "--user", "nobody"]), 0);
+    let late = lines(&["export", "--since", "2026-01-01"]);
+    assert!(late > 0 && late < 28);
+    assert_eq!(atles(home.path(), &["export", "--since", "soon"], "").status.code(), Some(2));
+
+    let page = data(home.path(), &["export", "--format", "markdown", "--user", "ines"], "");
+    assert!(page.starts_with("# ines") && page.contains("\n## ") && page.contains("\n> "), "{page}");
+    let training = data(home.path(), &["export", "--format", "training"], "");
+    let mut written = 0;
+    for entry in std::fs::read_dir(home.path().join("atles_memory/training_data")).unwrap() {
+        let path = entry.unwrap().path();
+        // The folder beside them is the training set.
+        if path.is_file() {
+            written += std::fs::read_to_string(path).unwrap().lines().count();
+        }
+    }
+    assert!(written > 0 && training.lines().count() == written);
+    assert!(training.lines().all(|line| serde_json::from_str::<Value>(line).unwrap()["output"].is_string()));
+}
+
+#[test]
+fn a_file_with_bad_lines_names_them_and_imports_nothing() {
+    let home = learned();
+    let export = data(home.path(), &["export"], "");
+    let first = export.lines().find(|line| line.contains(r#""facts":[{"#)).unwrap();
+    let changed = |change: &dyn Fn(&mut Value)| {
+        let mut line: Value = serde_json::from_str(first).unwrap();
+        change(&mut line);
+        line.to_string()
+    };
+    let bad = [
+        "no json".to_owned(),
+        changed(&|it| it["facts"][0]["quote"]["text"] = "never said".into()),
+        changed(&|it| it["facts"][0]["quote"]["message"] = 999.into()),
+        changed(&|it| it["facts"][0]["quote"]["end"] = u64::MAX.into()),
+        changed(&|it| it["facts"][0]["confidence"] = 7.into()),
+        changed(&|it| it["key"] = "../../etc".into()),
+        changed(&|it| it["start_time"] = "yesterday".into()),
+        changed(&|it| it["topics"] = serde_json::json!({"a": 1})),
+        changed(&|it| it["messages"][0]["role"] = "narrator".into()),
+        changed(&|it| it["surprise"] = 1.into()),
+        changed(&|it| it["atles_memory"] = 2.into()),
+        changed(&|it| it["items"] = u64::MAX.into()),
+    ];
+    let other = fresh();
+    let file = other.path().join("memory.jsonl");
+    let text = format!("{first}\n\n{}\n", bad.join("\n"));
+    std::fs::write(&file, text).unwrap();
+    let output = atles(other.path(), &["import", "memory", file.to_str().unwrap()], "");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(1));
+    for line in 3..3 + bad.len() {
+        assert!(said.contains(&format!("memory.jsonl, line {line}: ")), "{line} is not named in\n{said}");
+    }
+    assert!(said.contains("nothing was imported: 12 lines are wrong"), "{said}");
+    assert_eq!(data(other.path(), &["export"], ""), "");
+}

@@ -1,6 +1,7 @@
-//! The trainer on a real model: first losses, speed, memory, and what the oracle scripts compare.
+//! The trainer on a real model: what `against_peft.py` times, and what the scripts in `tests/oracle` compare.
 //!
-//! `cargo bench --bench trainer -- MODEL.gguf losses|speed|tokens FILE|logprob TEXT [ADAPTER]|artefacts FOLDER|chat`.
+//! `cargo bench --bench trainer -- MODEL.gguf TASK`, with one of the tasks in [`main`]. What is to be worked on comes
+//! on standard input, a line of JSON for each; the results go to standard output.
 
 use std::io::Read;
 use std::path::Path;
@@ -23,15 +24,17 @@ fn main() -> Result<()> {
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let [model, task, rest @ ..] = &arguments[..] else {
         println!(
-            "trainer: give a GGUF model and a task (losses, speed, step, tokens, logprob, artefacts, chat)"
+            "trainer: give a GGUF model and a task (losses, gradients, step, tokens, chat, logprob, plain, artefacts); \
+             benches/trainer/against_peft.py compares the speed"
         );
         return Ok(());
     };
     let file = Gguf::open(Path::new(model))?;
     match (*task, rest) {
-        ("tokens", [path]) => tokens(&file, path),
+        ("tokens", _) => tokens(&file),
         ("chat", _) => chat(&file),
         ("losses", _) => losses(&file),
+        ("gradients", _) => gradients(&file),
         ("step", [rows, part, memory, count]) => step(&file, rows.parse()?, part, memory, count.parse()?),
         ("logprob", [text]) => logprob(&file, text, None),
         ("logprob", [text, adapter]) => logprob(&file, text, Some(adapter)),
@@ -47,7 +50,10 @@ fn threads() -> usize {
 
 fn engine(file: &Gguf, memory: Memory) -> Result<Engine> {
     let base = Arc::new(Base::load(file)?);
-    Ok(Engine::new(base, EngineSettings { threads: threads(), memory, ..EngineSettings::default() })?)
+    // The other side of a comparison runs at normal priority too.
+    let settings =
+        EngineSettings { threads: threads(), memory, low_priority: false, ..EngineSettings::default() };
+    Ok(Engine::new(base, settings)?)
 }
 
 /// The text of the losses' marks: so many rows, all of them supervised, or every third.
@@ -114,22 +120,75 @@ fn peak_memory() -> u64 {
     line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok()).map_or(0, |kilo| kilo << 10)
 }
 
-/// Token ids of the texts of a llama.cpp fixture, one text a line.
-fn tokens(file: &Gguf, path: &str) -> Result<()> {
+/// What stands on standard input, a JSON value a line.
+fn lines<T: serde::de::DeserializeOwned>() -> Result<Vec<T>> {
+    let lines = std::io::stdin().lines().map(|line| Ok(serde_json::from_str(&line?)?));
+    lines.collect()
+}
+
+/// Token ids of texts in which special tokens are what they say.
+fn tokens(file: &Gguf) -> Result<()> {
     let tokenizer = Tokenizer::from_gguf(file)?;
-    for text in std::fs::read_to_string(path)?.split("\n__ggml_vocab_test__\n") {
-        let ids: Vec<String> = tokenizer.encode_rendered(text).iter().map(u32::to_string).collect();
-        println!(" {}", ids.join(" "));
+    for text in lines::<String>()? {
+        println!("{}", serde_json::to_string(&tokenizer.encode_rendered(&text))?);
     }
     Ok(())
 }
 
+/// A chat, and the template to render it with where it is not the model's own.
+#[derive(serde::Deserialize)]
+struct Asked {
+    template: Option<String>,
+    messages: Vec<Message>,
+    answer_next: bool,
+}
+
+#[derive(serde::Deserialize)]
+struct Message {
+    role: Role,
+    content: String,
+}
+
+/// Chats as templates render them: each the text, or null where the template refuses the chat.
 fn chat(file: &Gguf) -> Result<()> {
     let tokenizer = Tokenizer::from_gguf(file)?;
-    let template = ChatTemplate::from_gguf(file, &tokenizer)?;
-    let turns = [(Role::User, "Hello there"), (Role::Assistant, " Hi! "), (Role::User, "What is 2+2?")]
-        .map(|(role, content)| ChatTurn { role, content: content.into() });
-    print!("{}", template.render(&turns, true)?);
+    for asked in lines::<Asked>()? {
+        let template = match asked.template {
+            Some(source) => ChatTemplate::new(source, tokenizer.bos_text(), tokenizer.eos_text()),
+            None => ChatTemplate::from_gguf(file, &tokenizer),
+        };
+        let turns: Vec<ChatTurn> = asked
+            .messages
+            .into_iter()
+            .map(|message| ChatTurn { role: message.role, content: message.content })
+            .collect();
+        let rendered = template.and_then(|template| template.render(&turns, asked.answer_next));
+        if let Err(error) = &rendered {
+            eprintln!(
+                "{error}: {}",
+                std::error::Error::source(error).map(ToString::to_string).unwrap_or_default()
+            );
+        }
+        println!("{}", serde_json::to_string(&rendered.ok())?);
+    }
+    Ok(())
+}
+
+/// How many matrices of the adapter have a gradient at the first step, and at the second.
+fn gradients(file: &Gguf) -> Result<()> {
+    let example = example(file, 64, 1)?;
+    let mut engine = engine(file, Memory::Normal)?;
+    let mut adapter = Adapter::new(engine.base().shape(), LoraSettings { rank: 8, alpha: 16.0 }, 0);
+    for step in 1..=2 {
+        let mut gradient = vec![0.0; adapter.values.len()];
+        let text = [Sequence { tokens: &example.tokens, learn: &example.learn }];
+        engine.learn(&adapter, &text, 1.0 / 64.0, &mut gradient)?;
+        let moves = |range: &std::ops::Range<usize>| gradient[range.clone()].iter().any(|g| *g != 0.0);
+        let a = adapter.slots().iter().filter(|slot| moves(&slot.a)).count();
+        let b = adapter.slots().iter().filter(|slot| moves(&slot.b)).count();
+        println!("{{\"step\": {step}, \"a\": {a}, \"b\": {b}, \"of\": {}}}", adapter.slots().len());
+        adapter.values.iter_mut().zip(&gradient).for_each(|(value, g)| *value -= g * 1e-2);
+    }
     Ok(())
 }
 

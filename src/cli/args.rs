@@ -4,7 +4,14 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::{Exit, check, demo, eval, failed, init, profile, recall, run, say, status, submit};
+#[cfg(not(feature = "trainer"))]
+use super::models_embedding;
+use super::{
+    Exit, check, demo, eval, export, failed, forget, import, init, profile, rebuild, recall, run, say,
+    service, status, submit,
+};
+#[cfg(feature = "trainer")]
+use super::{models, train};
 
 /// Learns from the chats of an assistant: drop the file of a finished session into a folder, it is learned.
 #[derive(Debug, Parser)]
@@ -29,6 +36,8 @@ enum Verb {
     Demo(demo::Args),
     /// Copy session files into the spool.
     Submit(submit::Args),
+    /// Import exports of other chat programs.
+    Import(import::Args),
     /// Tell what the daemon does, or what lies in the folders when none runs.
     Status(status::Args),
     /// Look at the dead letters, and have them tried again.
@@ -37,8 +46,25 @@ enum Verb {
     Recall(recall::Args),
     /// Show what is known of a user.
     Profile(profile::Args),
+    /// Fine-tune the model on what was collected, or tell what waits for that.
+    #[cfg(feature = "trainer")]
+    Train(train::Args),
+    /// The base models, and the versions trained from them.
+    #[cfg(feature = "trainer")]
+    Models(models::Args),
+    /// Take something back: out of memory, training data, logs and the dropped files.
+    Forget(forget::Args),
+    /// Make memory.db anew from done/, with today's pipeline.
+    Rebuild(rebuild::Args),
+    /// Write out what was learned.
+    Export(export::Args),
+    /// Have the daemon run whenever you are logged in.
+    Service(service::Args),
     /// Measure how much is found.
     Eval(eval::Args),
+    /// Fetch what recall can use beside words.
+    #[cfg(not(feature = "trainer"))]
+    Models(models_embedding::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -62,11 +88,22 @@ pub fn main() -> ExitCode {
         Verb::Run(args) => run::run(config, &args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Submit(args) => submit::run(config, &args),
+        Verb::Import(args) => import::run(config, &args),
         Verb::Status(args) => status::run(config, &args),
         Verb::Failed(args) => failed::run(config, &args),
         Verb::Recall(args) => recall::run(config, &args),
         Verb::Profile(args) => profile::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Models(args) => models::run(config, &args),
+        #[cfg(feature = "trainer")]
+        Verb::Train(args) => train::run(config, &args),
+        Verb::Forget(args) => forget::run(config, &args),
+        Verb::Rebuild(args) => rebuild::run(config, &args),
+        Verb::Export(args) => export::run(config, &args),
+        Verb::Service(args) => service::run(config, &args),
         Verb::Eval(args) => eval::run(config, &args),
+        #[cfg(not(feature = "trainer"))]
+        Verb::Models(args) => models_embedding::run(&args),
         Verb::Completions { shell } => {
             // Not straight to stdout: clap panics where a reader goes away.
             let mut script = Vec::new();

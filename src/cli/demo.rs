@@ -5,7 +5,7 @@ use include_dir::{Dir, include_dir};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::{Exit, open, report, run::prepare, say};
-use crate::config::{Loaded, Span, default_pipeline};
+use crate::config::{Loaded, Span, Training, TriggerMode, default_pipeline};
 use crate::daemon::{Daemon, Ended, Services, home_of};
 use crate::spool::Home;
 
@@ -18,6 +18,9 @@ pub(super) struct Args {
     /// The folder for the demo's home; it must not exist yet.
     #[arg(long, value_name = "FOLDER")]
     home: Option<PathBuf>,
+    /// Fetch nothing: a model is trained only if the base model is on this machine already.
+    #[arg(long)]
+    offline: bool,
 }
 
 pub(super) fn run(args: &Args) -> Exit {
@@ -34,6 +37,7 @@ pub(super) fn run(args: &Args) -> Exit {
     };
     eprintln!("learning {} sample files in {}", SAMPLES.files().count(), home.root.display());
     let started = Instant::now();
+    let training = loaded.config.settings.training.clone();
     let (ended, state) = match runtime.block_on(learn(loaded, services)) {
         Ok(learned) => learned,
         Err(exit) => return exit,
@@ -46,6 +50,8 @@ pub(super) fn run(args: &Args) -> Exit {
         Ok(page) => {
             let shown = say::data(&page);
             eprintln!("\nlearned in {:.1} s", started.elapsed().as_secs_f64());
+            drop((state, runtime));
+            train(&home, &folder, training, args.offline);
             shown
         }
         Err(problem) => {
@@ -53,6 +59,49 @@ pub(super) fn run(args: &Args) -> Exit {
             Exit::Failure
         }
     }
+}
+
+/// Fine-tunes the base model on the samples, where it can be had. That it cannot is no failure of the demo.
+#[cfg(feature = "trainer")]
+fn train(home: &Home, folder: &Path, mut settings: Training, offline: bool) {
+    use super::models::PullBar;
+    use crate::training::base::{BaseError, Cache, pull, resolve};
+
+    let fetched = Cache::of_user().ok_or(BaseError::NoCache).and_then(|cache| {
+        match resolve(&settings.base, folder, &cache) {
+            Err(BaseError::NotPulled { name }) if !offline => {
+                eprintln!("\nfetching the base model {name}");
+                let bar = PullBar::new();
+                pull(name, &cache, &mut |progress| bar.show(progress))
+            }
+            other => other,
+        }
+    });
+    if let Err(problem) = fetched {
+        eprintln!("\nno model is trained, all else works: {problem}");
+        if let Some(hint) = problem.hint() {
+            eprintln!("hint:  {hint}");
+        }
+        return;
+    }
+    // Once through the samples instead of twice, at twice the rate: the processor may have two cores.
+    settings.epochs = 1;
+    settings.learning_rate *= 2.0;
+    eprintln!("\ntraining {} on the samples", settings.base);
+    match super::train::train(home, folder, &settings) {
+        Ok(finished) => drop(say::data(&format!("\nTRAINED\n{}", super::train::page(&finished)))),
+        Err(problem) => {
+            eprintln!("no model was trained: {problem}");
+            if let Some(hint) = problem.hint() {
+                eprintln!("hint:  {hint}");
+            }
+        }
+    }
+}
+
+#[cfg(not(feature = "trainer"))]
+fn train(_: &Home, _: &Path, _: Training, _: bool) {
+    eprintln!("\nthis build trains no model");
 }
 
 /// `atles_demo`, or the first number of it that is free.
@@ -86,6 +135,8 @@ fn lay_out(folder: &Path, services: &Services) -> Result<Loaded, Exit> {
     loaded.config.settings.spool.grace = Span::millis(1);
     // One after the other, so that the report is the same each time: which of two versions of a chat came first.
     loaded.config.settings.workers.in_flight = 1;
+    // The demo trains by itself, in the foreground.
+    loaded.config.settings.training.trigger.mode = TriggerMode::Manual;
     let home: Home = home_of(&loaded.config);
     home.prepare().map_err(|problem| {
         say::error(&problem, Some(problem.hint()));

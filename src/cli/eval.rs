@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{Exit, open, say};
-use crate::memory::recall::{Asked, FEATURES, Marks, Report, Weights, evaluate};
+use crate::memory::recall::{Asked, FEATURES, Marks, Report, Weights};
 
 /// Options of `atles eval`.
 #[derive(Debug, clap::Args)]
@@ -52,7 +52,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
         Ok(asked) => asked,
         Err(exit) => return exit,
     };
-    let memory = match open::memory(config) {
+    let mut memory = match open::memory(config) {
         Ok(Some(memory)) => memory,
         Ok(None) => {
             say::error("nothing was learned yet", Some("`atles run --once` learns what is in the spool"));
@@ -62,8 +62,9 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     };
     let weights =
         without.iter().fold(Weights::default(), |weights, it| weights.without(it).unwrap_or(weights));
-    let ask = |weights| evaluate(memory.connection(), &asked, k, weights, Timestamp::now());
-    let evaluated = memory.refresh().and_then(|()| ask(weights)).and_then(|report| {
+    let evaluated = memory.refresh().and_then(|()| {
+        let mut ask = |weights| memory.evaluate(&asked, k, weights, Timestamp::now());
+        let report = ask(weights)?;
         let mut without = Vec::new();
         for feature in FEATURES.iter().filter(|_| *gains) {
             if let Some(weights) = weights.without(feature) {

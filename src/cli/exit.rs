@@ -15,6 +15,8 @@ pub enum Exit {
     NotRunning,
     /// pipeline.toml is wrong (EX_CONFIG of sysexits.h).
     BadConfig,
+    /// `run -- COMMAND`: what the app ended with; 126 or 127 if it could not be started.
+    App(u8),
 }
 
 impl Exit {
@@ -27,6 +29,7 @@ impl Exit {
             Exit::DeadLetters => 3,
             Exit::NotRunning => 4,
             Exit::BadConfig => 78,
+            Exit::App(code) => code,
         }
     }
 }

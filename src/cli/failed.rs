@@ -216,8 +216,8 @@ fn put_back(home: &Home, name: &std::ffi::OsStr) -> Result<(), String> {
         .map_err(|problem| format!("cannot move it to work/: {problem}"))?;
     let _ = std::fs::remove_file(Sidecar::beside(&from));
     match ask(home, &Request::TakeBack { name: name.as_encoded_bytes().to_vec() }) {
-        Ok(Response::Ok | Response::Status(_)) => Ok(()),
-        Ok(Response::Error { message }) => Err(message),
+        Ok(Response::Ok | Response::Status(_) | Response::Forgot(_)) => Ok(()),
+        Ok(Response::Error { message, .. }) => Err(message),
         Err(ControlError::NotRunning(_)) => note_in_state(home, name).map_err(|problem| problem.to_string()),
         Err(problem) => Err(problem.to_string()),
     }

@@ -3,8 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use super::{Exit, say};
-use crate::config::{Diagnostics, Loaded, find_config, folders, folders_despite_errors, load};
+use crate::config::{
+    Diagnostics, Embeddings, Loaded, Recall, find_config, folders_despite_errors, load, settings_and_folders,
+};
 use crate::daemon::{Services, home_of};
+use crate::memory::embedding;
 use crate::memory::recall::Memory;
 use crate::spool::{Home, InstanceLock};
 
@@ -64,14 +67,30 @@ fn running_home(path: &Path) -> Option<Home> {
 pub(super) fn memory(flag: Option<&Path>) -> Result<Option<Memory>, Exit> {
     let path = path(flag)?;
     // Stages are not built to read: their patterns take longer to compile than a question to answer.
-    let home = match folders(&path) {
-        Some(folders) => folders.home,
-        None => home(flag)?.root,
+    let (home, recall) = match settings_and_folders(&path) {
+        Some((settings, folders)) => (folders.home, settings.recall),
+        None => (home(flag)?.root, Recall::default()),
     };
-    Memory::open(&home.join("memory.db")).map_err(|problem| {
+    let memory = Memory::open(&home.join("memory.db")).map_err(|problem| {
         say::error(&problem, problem.hint());
         Exit::Failure
-    })
+    })?;
+    Ok(memory.map(|memory| with_meanings(memory, &recall)))
+}
+
+/// Has meanings compared too, where that is wanted and their vectors were pulled.
+fn with_meanings(memory: Memory, settings: &Recall) -> Memory {
+    if settings.embeddings == Embeddings::Off {
+        return memory;
+    }
+    match embedding::find() {
+        Ok(Some(vectors)) => memory.with_meanings(vectors),
+        Ok(None) => memory,
+        Err(problem) => {
+            say::error(format_args!("only words are compared: {problem}"), Some(problem.hint()));
+            memory
+        }
+    }
 }
 
 pub(super) fn show(diagnostics: &Diagnostics) {

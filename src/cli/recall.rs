@@ -153,7 +153,7 @@ fn times(args: &Args) -> Result<(Option<Timestamp>, Option<Timestamp>), Exit> {
 }
 
 /// A date, a time, or how long ago.
-fn when(text: &str, now: Timestamp) -> Option<Timestamp> {
+pub(super) fn when(text: &str, now: Timestamp) -> Option<Timestamp> {
     let ago = || {
         let span: Duration = humantime::parse_duration(text).ok()?;
         now.checked_sub(span).ok()

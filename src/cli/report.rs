@@ -51,21 +51,27 @@ fn summaries(home: &Home) -> Result<BTreeMap<(String, String), SessionSummary>, 
 fn learned(page: &mut String, sessions: &BTreeMap<(String, String), SessionSummary>) -> std::fmt::Result {
     writeln!(page, "LEARNED")?;
     for ((file, _), session) in sessions {
-        let user = session.user_id.as_deref().unwrap_or("the user");
         let topics: Vec<&str> = session.topics.iter().take(3).map(String::as_str).collect();
         writeln!(page, "  {:<NAME$} {:>3} messages  {}", short(file), session.messages, topics.join(", "))?;
-        for fact in &session.facts {
-            writeln!(page, "      {user}: {} = {}", fact.attribute, plain(&fact.value))?;
-        }
-        for preference in session.preferences.iter().filter(|preference| preference.kind != "signal") {
-            let verb = if preference.polarity == "for" { "wants" } else { "avoids" };
-            writeln!(page, "      {user} {verb} {}", plain(&preference.object))?;
-        }
+        statements(page, session, "      ")?;
         if !session.redactions.is_empty() {
             let counts: Vec<String> =
                 session.redactions.iter().map(|(rule, count)| format!("{count} × {rule}")).collect();
             writeln!(page, "      redacted {}", counts.join(", "))?;
         }
+    }
+    Ok(())
+}
+
+/// The facts and preferences of a session, one a line.
+pub(super) fn statements(page: &mut String, session: &SessionSummary, indent: &str) -> std::fmt::Result {
+    let user = session.user_id.as_deref().unwrap_or("the user");
+    for fact in &session.facts {
+        writeln!(page, "{indent}{user}: {} = {}", fact.attribute, plain(&fact.value))?;
+    }
+    for preference in session.preferences.iter().filter(|preference| preference.kind != "signal") {
+        let verb = if preference.polarity == "for" { "wants" } else { "avoids" };
+        writeln!(page, "{indent}{user} {verb} {}", plain(&preference.object))?;
     }
     Ok(())
 }

@@ -1,20 +1,37 @@
+use std::ffi::OsString;
 use std::path::Path;
 
+use super::launch::{self, Launch};
 use super::{Exit, open, say};
 use crate::config::Config;
 use crate::daemon::{Daemon, Ended, LogGuard, Services, home_of, start_logging};
 use crate::platform;
-use crate::spool::Home;
+use crate::spool::{FolderError, Home};
 
 /// Options of `atles run`.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
     /// Work through what is in the spool, then end. Exit code 3 if that left dead letters.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "command")]
     once: bool,
+    /// After the app has ended, do not wait for its chats to be learned. A daemon that was started for it runs on.
+    #[arg(long, requires = "command")]
+    no_wait: bool,
+    /// Let a daemon that was started for the app run on after it.
+    #[arg(long, requires = "command")]
+    keep: bool,
+    /// A chat app to run in the foreground, with $ATLES_SPOOL set. A daemon is started in the background if none runs;
+    /// when the app has ended and its chats are learned, it says what was learned and stops that daemon. The exit code
+    /// is the app's.
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
 }
 
 pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
+    if !args.command.is_empty() {
+        let launch = Launch { command: &args.command, no_wait: args.no_wait, keep: args.keep };
+        return launch::run(config, &launch);
+    }
     let services = Services::default();
     let loaded = match open::config(config, &services) {
         Ok(loaded) => loaded,
@@ -56,15 +73,19 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     })
 }
 
+/// Makes the folders. The state store, memory.db and what programs write: files of the home are the user's alone.
+pub(super) fn prepare_home(home: &Home) -> Result<(), FolderError> {
+    platform::make_everything_private();
+    home.prepare()
+}
+
 /// Makes the folders, starts the log and the runtime.
 pub(super) fn prepare(
     home: &Home,
     config: &Config,
     on_stderr: bool,
 ) -> Result<(LogGuard, tokio::runtime::Runtime), Exit> {
-    // The state store, memory.db and what programs write: files of the home are the user's alone.
-    platform::make_everything_private();
-    if let Err(problem) = home.prepare() {
+    if let Err(problem) = prepare_home(home) {
         say::error(&problem, Some(problem.hint()));
         return Err(Exit::Failure);
     }

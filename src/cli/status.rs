@@ -20,8 +20,8 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     };
     let report = match ask(&home, &Request::Status) {
         Ok(Response::Status(report)) => *report,
-        Ok(Response::Ok) => from_folders(&home),
-        Ok(Response::Error { message }) => {
+        Ok(Response::Ok | Response::Forgot(_)) => from_folders(&home),
+        Ok(Response::Error { message, .. }) => {
             say::error(message, None);
             return Exit::Failure;
         }
@@ -62,13 +62,16 @@ fn page(report: &Report) -> String {
         page,
         "\n{:>9}  in the spool{}\n{:>9}  in work{}\n{:>9}  in done\n{:>9}  in failed{}",
         report.spool,
-        aside(report.settling, "still being written"),
+        aside(report.settling, "still being written") + &aside(report.live, "running"),
         report.work,
         aside(report.retrying, "to be tried again"),
         report.done,
         report.failed,
         if report.failed > 0 { "   (`atles failed list` tells why)" } else { "" },
     );
+    if let Some(training) = &report.training {
+        let _ = writeln!(page, "\ntraining  {training}");
+    }
     if let Some(totals) = &report.totals {
         let _ = writeln!(
             page,
@@ -120,6 +123,7 @@ mod tests {
             paused: Some("only 3 MiB are free on the disk".into()),
             spool: 2,
             settling: 1,
+            live: 2,
             failed: 1,
             totals: Some(Totals { sessions: 1, messages: 20, ..Totals::default() }),
             ..Report::default()
@@ -130,7 +134,7 @@ mod tests {
         paused    only 3 MiB are free on the disk
         pipeline  redact → memory
 
-                2  in the spool, 1 still being written
+                2  in the spool, 1 still being written, 2 running
                 0  in work
                 0  in done
                 1  in failed   (`atles failed list` tells why)

@@ -256,6 +256,7 @@ impl Reader<'_> {
         for (kind, what) in [
             ("memory", "secrets of a chat would be stored as they are"),
             ("training_data", "secrets of a chat would be trained on"),
+            ("fine_tune", "secrets of a chat would be trained on"),
             ("http", "secrets of a chat would leave this machine"),
         ] {
             let Some(effect) = at(kind) else { continue };
@@ -265,7 +266,7 @@ impl Reader<'_> {
                     format!("`redact` stands after `{kind}`: {what}"),
                     "move `redact` before every stage that stores or sends",
                 )),
-                None if known("redact") && kind != "http" => {
+                None if known("redact") && !matches!(kind, "http" | "fine_tune") => {
                     warnings.push((
                         place(effect),
                         format!("`{kind}` without `redact`: {what}"),
@@ -274,6 +275,15 @@ impl Reader<'_> {
                 }
                 _ => {}
             }
+        }
+        if let Some(fine_tune) = at("fine_tune")
+            && at("training_data").is_none_or(|before| before > fine_tune)
+        {
+            warnings.push((
+                place(fine_tune),
+                "`fine_tune` without `training_data` before it: nothing would be learned from".to_owned(),
+                "move `training_data`, which finds the answers worth learning, before it",
+            ));
         }
         for (kind, what) in [
             ("memory", "nothing would be remembered"),

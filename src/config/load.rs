@@ -7,9 +7,10 @@ use toml::de::{DeTable, DeValue};
 
 use super::chain::Chain;
 use super::peel::{Finding, Peeled, Table, find, peel};
-use super::validate::{Fault, faults, folder_faults};
-use super::{Diagnostics, OnError, Retry, Settings, VERSION};
+use super::validate::{Fault, faults, folder_faults, source_faults};
+use super::{Diagnostics, OnError, Retry, Settings, SourceSettings, VERSION};
 use crate::pipeline::{Services, Stage, When};
+use crate::sources::ObserverSettings;
 use crate::stages::decode::Decode;
 use crate::stages::kinds::{KINDS, Kind};
 
@@ -27,6 +28,8 @@ pub struct Config {
     pub settings: Settings,
     /// The folders, absolute.
     pub folders: Folders,
+    /// The folders of other programs.
+    pub sources: Vec<ObserverSettings>,
     /// How files are turned into sessions.
     pub decode: Decode,
     /// Hash of `decode`; a change of it makes every checkpoint of a session worthless.
@@ -137,6 +140,11 @@ pub fn load(path: &Path, services: &dyn Fn(&Path, &Path) -> Services) -> Result<
 /// The folders that a pipeline.toml names, without its stages. `None` if anything is odd about it: then [`load`] says
 /// what.
 pub fn folders(path: &Path) -> Option<Folders> {
+    settings_and_folders(path).map(|(_, folders)| folders)
+}
+
+/// What a pipeline.toml says beside its stages. `None` if anything is odd about it: then [`load`] says what.
+pub fn settings_and_folders(path: &Path) -> Option<(Settings, Folders)> {
     let path = std::path::absolute(path).ok()?;
     if std::fs::metadata(&path).ok()?.len() > LARGEST {
         return None;
@@ -151,7 +159,7 @@ pub fn folders(path: &Path) -> Option<Folders> {
     let Peeled { value, findings, .. } = peel::<Settings>(root, &[]);
     let settings = value.filter(|_| findings.is_empty())?;
     let folders = Folders::of(&settings, path.parent()?);
-    (faults(&settings).is_empty() && folder_faults(&folders).is_empty()).then_some(folders)
+    (faults(&settings).is_empty() && folder_faults(&folders).is_empty()).then_some((settings, folders))
 }
 
 /// Reads the text of a pipeline.toml, and says all that is wrong with it at once. Touches neither disk nor network.
@@ -195,6 +203,7 @@ impl Reader<'_> {
         let folders = Folders::of(&settings, self.source.dir);
         let mut wrong = faults(&settings);
         wrong.extend(folder_faults(&folders));
+        wrong.extend(source_faults(&settings, &sources_of(&settings, self.source.dir), &folders));
         self.blame(wrong, &left, &touched);
 
         let services = (self.source.services)(&folders.home, self.source.dir);
@@ -204,14 +213,22 @@ impl Reader<'_> {
         };
         let Chain { decode, stages } = chain;
         let (decode, decode_hash) = decode?;
-        Some(Config { settings, folders, decode, decode_hash, stages })
+        let sources = sources_of(&settings, self.source.dir);
+        Some(Config { settings, folders, sources, decode, decode_hash, stages })
     }
 
     /// Takes out sections that are no tables. Serde would read a list as a table's values in their order.
     fn sections(&mut self, root: &mut Table<'_>) {
         let Ok(serde_json::Value::Object(known)) = serde_json::to_value(Settings::default()) else { return };
-        for section in known.keys() {
-            if root.get_ref().get(section.as_str()).is_none_or(|value| value.get_ref().is_table()) {
+        for (section, default) in &known {
+            let many = default.is_array();
+            let fits = |value: &DeValue<'_>| if many { is_tables(value) } else { value.is_table() };
+            if root.get_ref().get(section.as_str()).is_none_or(|value| fits(value.get_ref())) {
+                continue;
+            }
+            if many && let Some(value) = root.get_mut().remove(section.as_str()) {
+                let hint = format!("each begins with `[[{section}]]`, with two brackets");
+                self.found.error(value.span(), format!("`{section}` is not a list of tables"), hint);
                 continue;
             }
             if let Some(value) = root.get_mut().remove(section.as_str()) {
@@ -277,6 +294,32 @@ impl Reader<'_> {
             self.found.error(place.map(|place| place.span.clone()), message, hint);
         }
     }
+}
+
+fn is_tables(value: &DeValue<'_>) -> bool {
+    value.as_array().is_some_and(|items| items.iter().all(|item| item.get_ref().is_table()))
+}
+
+/// A path in pipeline.toml as an absolute one; `~/` is the user's home folder, where there is one.
+fn absolute(path: &Path, dir: &Path) -> PathBuf {
+    let home = || std::env::var_os(if cfg!(windows) { "USERPROFILE" } else { "HOME" }).map(PathBuf::from);
+    match path.strip_prefix("~").ok().zip(home()) {
+        Some((below, home)) => lexically_normal(&home.join(below)),
+        None => lexically_normal(&dir.join(path)),
+    }
+}
+
+/// The sources of a configuration without mistakes, with absolute paths.
+fn sources_of(settings: &Settings, dir: &Path) -> Vec<ObserverSettings> {
+    let source = |source: &SourceSettings| {
+        Some(ObserverSettings {
+            path: absolute(&source.path, dir),
+            program: source.format?,
+            quiet: source.quiet.0,
+            user: source.user.clone(),
+        })
+    };
+    settings.source.iter().filter_map(source).collect()
 }
 
 impl Folders {

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde::de::{self, Deserializer};
 use serde_json::{Map, Value, json};
 
-use super::{Settings, StageKeys, VERSION};
+use super::{Settings, SourceSettings, StageKeys, VERSION};
 use crate::pipeline::when::conditions_reference;
 use crate::stages::kinds::{DECODE, KINDS, decode_reference, defaults};
 
@@ -34,9 +34,14 @@ pub fn pipeline_reference() -> String {
     let schema = Schemas::new(schemars::schema_for!(Settings));
     let written = Ordered::read(&defaults::<Settings>());
     for (section, node) in schema.properties(&schema.root, &written) {
-        let node = schema.resolve(node);
-        let _ = write!(page, "\n## `[{section}]`\n\n{}\n", text(node, "description"));
-        page.push_str(&schema.table(node, written.get(section)));
+        let whole = schema.resolve(node);
+        if let Some(item) = whole.get("items") {
+            let _ = write!(page, "\n## `[[{section}]]`\n\n{}\n", text(node, "description"));
+            page.push_str(&schema.table(schema.resolve(item), &Ordered::read(&defaults::<SourceSettings>())));
+            continue;
+        }
+        let _ = write!(page, "\n## `[{section}]`\n\n{}\n", text(whole, "description"));
+        page.push_str(&schema.table(whole, written.get(section)));
     }
     let common = Schemas::new(schemars::schema_for!(StageKeys));
     let _ = write!(page, "\n## `[[stage]]`\n\n{STAGES}\n");

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{ByteSize, Glob, Span};
+use super::{ByteSize, Glob, Span, Training};
+use crate::sources::Program;
 
 /// The version of pipeline.toml that this build reads.
 pub const VERSION: i64 = 1;
@@ -16,6 +17,9 @@ pub struct Settings {
     pub home: Home,
     /// The folder that is watched, and the folders its files move to.
     pub spool: Spool,
+    /// Folders of other programs that are learned from, one table each; absent: none. docs/SOURCES.md has a recipe for
+    /// each program. Nothing in them is moved or changed.
+    pub source: Vec<SourceSettings>,
     /// How long files and logs are kept. Nothing is ever deleted unless it is written here.
     pub retention: Retention,
     /// How much is done at once.
@@ -28,6 +32,10 @@ pub struct Settings {
     pub logs: Logs,
     /// What happens when the disk fills up.
     pub disk: Disk,
+    /// Fine-tuning a model on what the stage `fine_tune` collected.
+    pub training: Training,
+    /// How what was learned is found again.
+    pub recall: Recall,
 }
 
 /// Where memory, training data, logs and state live.
@@ -73,6 +81,11 @@ pub struct Spool {
     pub max_size: ByteSize,
     /// How new files are noticed.
     pub watcher: Watcher,
+    /// A chat that an app tracks with a client, and whose app died, is learned when it has been silent for so long.
+    pub live_timeout: Span,
+    /// Whether the facts and preferences of such a chat are recallable while it still runs. They hold until it ends;
+    /// then the session as a whole takes their place. `exec` and `http` stages are not asked before the end.
+    pub follow: bool,
 }
 
 impl Default for Spool {
@@ -88,8 +101,49 @@ impl Default for Spool {
             rescan: Span::secs(10),
             max_size: ByteSize(64 << 20),
             watcher: Watcher::default(),
+            live_timeout: Span::secs(10),
+            follow: true,
         }
     }
+}
+
+/// A folder of another program that is learned from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct SourceSettings {
+    /// The program's folder, or its database. `~/` at the start is the user's home folder; a relative path is read from
+    /// the folder that holds pipeline.toml. Required.
+    pub path: PathBuf,
+    /// The program. Required.
+    pub format: Option<Program>,
+    /// What is done with the folder.
+    pub mode: SourceMode,
+    /// A conversation is learned when nothing was added to it for so long and its last turn is over; again, as a
+    /// revision, when it went on. At least 1s.
+    pub quiet: Span,
+    /// Whose chats they are, as in `"ada"`; absent: as the program says, if it knows users.
+    pub user: Option<String>,
+}
+
+impl Default for SourceSettings {
+    fn default() -> Self {
+        SourceSettings {
+            path: PathBuf::new(),
+            format: None,
+            mode: SourceMode::Observe,
+            quiet: Span::secs(300),
+            user: None,
+        }
+    }
+}
+
+/// What is done with the folder of a source.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum SourceMode {
+    /// It is read. No file in it is moved, changed or locked.
+    #[default]
+    Observe,
 }
 
 /// How new files are noticed.
@@ -224,6 +278,25 @@ impl Default for Disk {
     fn default() -> Self {
         Disk { min_free: ByteSize(64 << 20) }
     }
+}
+
+/// How what was learned is found again.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Recall {
+    /// Whether meanings are compared beside words. Takes effect with the next start of the daemon.
+    pub embeddings: Embeddings,
+}
+
+/// Whether meanings are compared beside words.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Embeddings {
+    /// If the vectors of words were pulled (`atles models pull wordllama`).
+    #[default]
+    Auto,
+    /// Never.
+    Off,
 }
 
 /// The keys that every `[[stage]]` may have, beside those of its kind.

@@ -95,7 +95,7 @@ macro_rules! any_kind {
 }
 any_kind!(
     AnyRedact "redact", AnyTopics "topics", AnyPreferences "preferences", AnyPatterns "patterns", AnyFacts "facts",
-    AnyMemory "memory", AnyTrainingData "training_data", AnySessionLog "session_log"
+    AnyMemory "memory", AnyTrainingData "training_data", AnyFineTune "fine_tune", AnySessionLog "session_log"
 );
 
 /// A chain without anything to say about it.
@@ -142,6 +142,21 @@ fn every_mistake_is_shown_with_its_place_and_what_to_do() {
                 "[home]\npath = \"~/chats\"\n[spool]\nsettle = \"20s\"\nrescan = \"1ms\"\nmax_size = 0\ninclude = []\ndone = \"x\"\n\
                  failed = \"./y/../x\"\n[workers]\nin_flight = 0\nthreads = 5000\n[retry]\nattempts = 0\nbackoff = \"10m\"\n\
                  [retention]\ndone = \"0s\"\n[logs.rotate]\nmax_size = 1",
+            ),
+        ),
+        ("sources_of_nothing", with_chain("source = 5")),
+        (
+            "sources_with_typos",
+            with_chain(
+                "[[source]]\npath = \"~/.claude/projects\"\nformat = \"claude-cod\"\nmode = \"move\"\n\
+                 [[source]]\npth = \"x\"\nformat = \"jan\"\nquiet = \"10ms\"",
+            ),
+        ),
+        (
+            "sources_that_do_not_fit",
+            with_chain(
+                "[[source]]\npath = \"/jan/threads\"\nformat = \"jan\"\n[[source]]\npath = \"/jan/./threads\"\nformat = \"jan\"\n\
+                 [[source]]\npath = \"atles_memory/spool\"\nformat = \"llm\"",
             ),
         ),
         ("patterns", with_chain("[spool]\ninclude = [\"*.json\", \"chats/*.json\", \"[ab].json\"]")),
@@ -279,12 +294,34 @@ fn every_key_of_the_settings_stands_in_the_default_file() {
     let schema = schemars::schema_for!(Settings).to_value();
     let text = default_pipeline();
     for (section, _) in schema["properties"].as_object().unwrap() {
-        assert!(text.contains(&format!("\n[{section}]")), "[{section}]");
+        let written = [format!("\n[{section}]"), format!("\n# [[{section}]]")];
+        assert!(written.iter().any(|line| text.contains(line)), "[{section}]");
     }
-    for definition in ["Home", "Spool", "Retention", "Workers", "Retry", "Shutdown", "Logs", "Rotate", "Disk"]
-    {
+    for definition in [
+        "Home",
+        "Spool",
+        "SourceSettings",
+        "Retention",
+        "Workers",
+        "Retry",
+        "Shutdown",
+        "Logs",
+        "Rotate",
+        "Disk",
+        "Publish",
+        "OllamaTarget",
+        "LlamaServerTarget",
+        "FolderTarget",
+        "CommandTrainer",
+        "OpenaiTrainer",
+    ] {
         for (key, _) in schema["$defs"][definition]["properties"].as_object().unwrap() {
-            let written = [format!("\n{key} = "), format!("\n# {key} = "), format!("\n[logs.{key}]")];
+            let written = [
+                format!("\n{key} = "),
+                format!("\n# {key} = "),
+                format!("\n[logs.{key}]"),
+                format!("\n[training.publish.{key}]"),
+            ];
             assert!(written.iter().any(|line| text.contains(line)), "{definition}.{key}");
         }
     }

@@ -2,7 +2,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::load::Folders;
+use super::training::training_faults;
 use super::{ByteSize, Retry, Settings, Span};
+use crate::sources::ObserverSettings;
 
 /// Something that types alone do not forbid.
 #[derive(Debug, PartialEq)]
@@ -13,7 +15,7 @@ pub(super) struct Fault {
     pub(super) hint: String,
 }
 
-fn fault(keys: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Fault {
+pub(super) fn fault(keys: &[&str], message: impl Into<String>, hint: impl Into<String>) -> Fault {
     let keys = keys.iter().map(|key| (*key).to_owned()).collect();
     Fault { keys, message: message.into(), hint: hint.into() }
 }
@@ -78,6 +80,7 @@ pub(super) fn faults(settings: &Settings) -> Vec<Fault> {
         );
     }
     all.extend(retry_faults(retry, "retry"));
+    all.extend(training_faults(&settings.training));
     all.extend(path_faults(settings));
     all
 }
@@ -148,6 +151,47 @@ pub(super) fn folder_faults(folders: &Folders) -> Vec<Fault> {
                     format!("`{name}` and `{other_name}` are the same folder, {}", folder.display());
                 all.push(fault(&[key, other_key], message, "each needs a folder of its own"));
             }
+        }
+    }
+    all
+}
+
+/// What is wrong with the sources.
+pub(super) fn source_faults(
+    settings: &Settings,
+    sources: &[ObserverSettings],
+    folders: &Folders,
+) -> Vec<Fault> {
+    let mut all = Vec::new();
+    for (i, source) in settings.source.iter().enumerate() {
+        let key = |name: &str| format!("source[{i}].{name}");
+        if source.path.as_os_str().is_empty() {
+            let hint = "the program's folder; docs/SOURCES.md says where each program keeps its chats";
+            all.push(fault(&[&key("path")], "a source needs a `path`", hint));
+        }
+        if source.format.is_none() {
+            let hint = "the program, as in `format = \"claude-code\"`";
+            all.push(fault(&[&key("format")], "a source needs a `format`", hint));
+        }
+        if source.quiet.0 < Duration::from_secs(1) {
+            let hint = "at least \"1s\"; the default is \"5m\"";
+            all.push(fault(&[&key("quiet")], "a conversation would be learned while it goes on", hint));
+        }
+    }
+    // With a source that is wrong the numbers would not be those of the file.
+    if !all.is_empty() {
+        return all;
+    }
+    let own = [&folders.home, &folders.spool, &folders.work, &folders.done, &folders.failed];
+    for (i, source) in sources.iter().enumerate() {
+        let key = format!("source[{i}].path");
+        if own.iter().any(|folder| source.path.starts_with(folder) || folder.starts_with(&source.path)) {
+            let message = format!("{} is a folder of ATLES, or holds one", source.path.display());
+            all.push(fault(&[&key], message, "name the folder of the other program"));
+        }
+        if sources.iter().take(i).any(|other| other.path == source.path && other.program == source.program) {
+            let message = format!("a second source with {}", source.path.display());
+            all.push(fault(&[&key], message, "one is enough"));
         }
     }
     all

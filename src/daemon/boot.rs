@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -12,12 +12,14 @@ use tracing::{error, info, warn};
 use super::Services;
 use super::services::key_path;
 use crate::config::{Config, Folders};
-use crate::memory::{MemoryError, Writer, reader};
+use crate::forget::{self, Forgotten};
+use crate::memory::{MemoryError, Writer, carry, reader};
 use crate::pipeline::{EngineError, rebuild_state};
 use crate::platform;
 use crate::session::Identity;
 use crate::spool::{FolderError, Home, InstanceLock, LockError};
-use crate::state::{SledStore, State, StateError};
+use crate::stages::decode::Decode;
+use crate::state::{SledStore, State, StateError, finish_rewrite};
 
 /// Why the daemon could not start.
 #[derive(Debug, Error)]
@@ -72,6 +74,8 @@ pub struct Booted {
     pub state: State,
     /// memory.db.
     pub memory: Writer,
+    /// What was forgotten and shall not come back.
+    pub forgotten: Arc<Forgotten>,
     /// Held as long as the daemon runs.
     pub lock: InstanceLock,
 }
@@ -97,16 +101,39 @@ pub fn boot(config: &Config, services: &Services) -> Result<Booted, BootError> {
     home.prepare()?;
     let lock = InstanceLock::take(&home)?;
     warn_of_open_folders(&home);
-    services.keep_key(&home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
-    let (memory, memory_was_damaged) = open_memory(&home)?;
+    let home_key =
+        services.home_key(&home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
+    finish_rewrite(&home.sled()).map_err(|source| BootError::File { path: home.sled(), source })?;
+    if let Err(problem) = forget::resume(&home, &config.decode, home_key) {
+        error!(error = %problem, hint = problem.hint(), "what was begun to be forgotten is not finished yet");
+    }
+    let Stores { state, memory, forgotten } = open_stores(&home, &config.decode, services)?;
+    Ok(Booted { home, state, memory, forgotten, lock })
+}
+
+/// What a home's pipeline works with.
+pub(super) struct Stores {
+    pub(super) state: State,
+    pub(super) memory: Writer,
+    pub(super) forgotten: Arc<Forgotten>,
+}
+
+/// Opens the stores of a home whose lock is held.
+pub(super) fn open_stores(home: &Home, decode: &Decode, services: &Services) -> Result<Stores, BootError> {
+    let home_key =
+        services.home_key(home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
+    let forgotten = Forgotten::read(home, home_key)
+        .map_err(|source| BootError::File { path: home.receipts(), source })?;
+    let (memory, memory_was_damaged) = open_memory(home)?;
     platform::failpoint("boot.memory_opened");
-    let state = open_state(&home, config, &memory, memory_was_damaged)?;
+    let state = open_state(home, decode, &memory, memory_was_damaged)?;
     platform::failpoint("boot.state_opened");
     let examples = services.examples();
+    examples.clear();
     reader::signatures(memory.connection(), |identity, signature| {
         examples.insert(&Identity(identity), signature);
     })?;
-    Ok(Booted { home, state, memory, lock })
+    Ok(Stores { state, memory, forgotten: Arc::new(forgotten) })
 }
 
 /// Folders that others can enter or write let them read chats or drop files as the user; they may have been made so
@@ -126,16 +153,20 @@ fn stamp() -> String {
 /// Opens memory.db; `true` if what it held is lost.
 fn open_memory(home: &Home) -> Result<(Writer, bool), BootError> {
     let path = home.memory_db();
-    let missing = !path.exists();
+    let missing = path.metadata().map_or(0, |it| it.len()) == 0;
+    if missing && std::fs::read_dir(&home.done).is_ok_and(|mut done| done.next().is_some()) {
+        error!("memory.db is gone; a new one is begun. `atles rebuild` makes it anew from done/");
+    }
     match Writer::open(&path) {
         // Without it, what the ledger calls learned is not; a home that has no ledger yet is a new one.
         Ok(writer) => Ok((writer, missing)),
         Err(MemoryError::Damaged(cause)) => {
-            let aside = set_memory_aside(&path)?;
+            let aside = carry::set_aside(&path, &stamp())
+                .map_err(|source| BootError::File { path: path.clone(), source })?;
             error!(
                 %cause, aside = %aside.display(),
-                "memory.db was damaged; it is set aside and a new one is begun. Move files from done/ back into the \
-                 spool to have them learned again"
+                "memory.db was damaged; it is set aside and a new one is begun. `atles rebuild` makes it anew from \
+                 done/"
             );
             Ok((Writer::open(&path)?, true))
         }
@@ -143,25 +174,7 @@ fn open_memory(home: &Home) -> Result<(Writer, bool), BootError> {
     }
 }
 
-fn set_memory_aside(path: &Path) -> Result<PathBuf, BootError> {
-    let aside = suffixed(path, &format!(".damaged-{}", stamp()));
-    for end in ["", "-wal", "-shm"] {
-        let from = suffixed(path, end);
-        if from.exists() {
-            std::fs::rename(&from, suffixed(&aside, end))
-                .map_err(|source| BootError::File { path: from, source })?;
-        }
-    }
-    Ok(aside)
-}
-
-fn suffixed(path: &Path, end: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_os_string();
-    name.push(end);
-    name.into()
-}
-
-fn open_state(home: &Home, config: &Config, memory: &Writer, start_over: bool) -> Result<State, BootError> {
+fn open_state(home: &Home, decode: &Decode, memory: &Writer, start_over: bool) -> Result<State, BootError> {
     let dir = home.sled();
     let anew = |why: &str| -> Result<State, BootError> {
         let aside = SledStore::set_aside(&dir, &stamp())
@@ -196,7 +209,7 @@ fn open_state(home: &Home, config: &Config, memory: &Writer, start_over: bool) -
         reader::keys(memory.connection(), |key| {
             known.insert(key);
         })?;
-        let entered = rebuild_state(home, &state, &config.decode, &|key| known.contains(key), |done| {
+        let entered = rebuild_state(home, &state, decode, &|key| known.contains(key), |done| {
             info!(done, "reading the folders");
         })?;
         warn!(entered, learned = known.len(), "the state store was made anew from the folders");

@@ -19,6 +19,11 @@ pub enum Request {
         /// The bytes of its name in `work/`.
         name: Vec<u8>,
     },
+    /// Let go of everything, forget, and go on.
+    Forget {
+        /// What.
+        order: crate::forget::Order,
+    },
     /// Finish what is under way and end.
     Stop,
 }
@@ -29,13 +34,24 @@ pub enum Request {
 pub enum Response {
     /// To [`Request::Status`].
     Status(Box<super::Report>),
+    /// To [`Request::Forget`].
+    Forgot(Box<crate::forget::Receipt>),
     /// It is done, or will be.
     Ok,
     /// It was not understood.
     Error {
         /// Why.
         message: String,
+        /// What can be done.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        hint: Option<String>,
     },
+}
+
+impl Response {
+    pub(super) fn refusal(message: impl Into<String>) -> Self {
+        Response::Error { message: message.into(), hint: None }
+    }
 }
 
 /// Why the daemon could not be asked.
@@ -73,15 +89,30 @@ impl Address {
     }
 }
 
-/// Asks the daemon of a home.
+/// Asks the daemon of a home, and waits ten seconds for its answer.
 ///
 /// # Errors
 /// [`ControlError::NotRunning`] if none runs.
-#[cfg(unix)]
 pub fn ask(home: &Home, request: &Request) -> Result<Response, ControlError> {
+    ask_within(home, request, Some(std::time::Duration::from_secs(10)))
+}
+
+/// Asks the daemon of a home, and waits for its answer as long as it takes.
+///
+/// # Errors
+/// [`ControlError::NotRunning`] if none runs.
+pub fn ask_patiently(home: &Home, request: &Request) -> Result<Response, ControlError> {
+    ask_within(home, request, None)
+}
+
+#[cfg(unix)]
+fn ask_within(
+    home: &Home,
+    request: &Request,
+    patience: Option<std::time::Duration>,
+) -> Result<Response, ControlError> {
     use std::io::{BufRead, BufReader, ErrorKind, Write};
     use std::os::unix::net::UnixStream;
-    use std::time::Duration;
 
     let not_running = || ControlError::NotRunning(home.root.clone());
     let address = Address::of(home).map_err(|_| not_running())?;
@@ -92,7 +123,7 @@ pub fn ask(home: &Home, request: &Request) -> Result<Response, ControlError> {
         }
         Err(error) => return Err(error.into()),
     };
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
+    stream.set_read_timeout(patience)?;
     let mut line = serde_json::to_vec(request).map_err(io::Error::from)?;
     line.push(b'\n');
     stream.write_all(&line)?;
@@ -101,12 +132,9 @@ pub fn ask(home: &Home, request: &Request) -> Result<Response, ControlError> {
     Ok(serde_json::from_str(&answer).map_err(io::Error::from)?)
 }
 
-/// Asks the daemon of a home.
-///
-/// # Errors
 /// Always [`ControlError::NotRunning`]: there is no control socket on this system yet.
 #[cfg(not(unix))]
-pub fn ask(home: &Home, _: &Request) -> Result<Response, ControlError> {
+fn ask_within(home: &Home, _: &Request, _: Option<std::time::Duration>) -> Result<Response, ControlError> {
     Err(ControlError::NotRunning(home.root.clone()))
 }
 
@@ -166,13 +194,13 @@ pub(super) mod server {
         let response = match serde_json::from_slice(&line) {
             Ok(request) => {
                 let (reply, answer) = oneshot::channel();
-                let gone = || Response::Error { message: "the daemon is stopping".into() };
+                let gone = || Response::refusal("the daemon is stopping");
                 match inbox.send((request, reply)).await {
                     Ok(()) => answer.await.unwrap_or_else(|_| gone()),
                     Err(_) => gone(),
                 }
             }
-            Err(error) => Response::Error { message: format!("not a request: {error}") },
+            Err(error) => Response::refusal(format!("not a request: {error}")),
         };
         let mut answer = serde_json::to_vec(&response)?;
         answer.push(b'\n');

@@ -3,16 +3,20 @@
 
 mod boot;
 mod control;
+mod forgetting;
 mod logging;
 mod reload;
 mod rotate;
 mod run;
 mod services;
+mod signals;
 mod statistics;
 mod status;
+mod training;
+mod working;
 
 pub use boot::{BootError, Booted, boot, home_of};
-pub use control::{ControlError, Request, Response, ask};
+pub use control::{ControlError, Request, Response, ask, ask_patiently};
 pub use logging::{LogGuard, start_logging};
 pub use run::{Daemon, Ended, Running};
 pub use services::Services;

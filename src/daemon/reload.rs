@@ -72,9 +72,12 @@ impl Reload {
         let later = old.home != new.home
             || old.spool != new.spool
             || old.workers != new.workers
-            || old.logs != new.logs;
+            || old.logs != new.logs
+            || old.source != new.source;
         if later {
-            warn!("[home], [spool], [workers] and [logs] of pipeline.toml take effect at the next start");
+            warn!(
+                "[home], [spool], [workers], [logs] and [[source]] of pipeline.toml take effect at the next start"
+            );
         }
         let mut config = config;
         config.settings.spool = old.spool.clone();
@@ -82,6 +85,7 @@ impl Reload {
             home: old.home.clone(),
             workers: old.workers.clone(),
             logs: old.logs.clone(),
+            source: old.source.clone(),
             ..config.settings.clone()
         };
         self.stages = names(&config);

@@ -1,6 +1,5 @@
 //! The daemon's life on one screen.
 
-use std::io;
 use std::sync::atomic::Ordering;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
@@ -9,18 +8,21 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 use tracing::{error, info, warn};
 
-use super::boot::{BootError, Booted, boot};
+use super::boot::{BootError, Booted, Stores, boot};
 use super::control::{Request, Response};
+use super::forgetting::{Forgetting, patience};
 use super::reload::Reload;
+use super::signals::Signals;
 use super::statistics::StatisticsFile;
+use super::training::Runs;
+use super::working::{Working, start_pipeline};
 use super::{Report, Services};
-use crate::config::{Loaded, Settings, Span, Watcher};
-use crate::pipeline::{Engine, Parts, Stop};
-use crate::platform::{self, Clock};
-use crate::session::formats::looks_complete;
-use crate::spool::{
-    Claimed, Home, InstanceLock, Intake, IntakeSettings, NameFilter, Retention, WatcherKind, sweep,
-};
+use crate::config::{Loaded, Span};
+use crate::live::Keeper;
+use crate::pipeline::{Engine, Stop};
+use crate::platform;
+use crate::sources::{Observer, ObserverSettings};
+use crate::spool::{Home, InstanceLock, Intake, Retention, sweep};
 use crate::state::{State, Totals};
 
 /// How often pipeline.toml is looked at and the statistics are written.
@@ -30,23 +32,34 @@ const SWEEP: Duration = Duration::from_secs(3600);
 
 /// A daemon that has started.
 pub struct Daemon {
-    home: Home,
-    state: State,
-    engine: Engine,
-    intake: Intake,
-    reload: Reload,
-    asked: mpsc::Receiver<Asked>,
-    statistics: StatisticsFile,
-    started: Instant,
-    kept_house: Option<Instant>,
-    swept: Option<Instant>,
-    _lock: InstanceLock,
+    pub(super) home: Home,
+    pub(super) state: State,
+    pub(super) engine: Engine,
+    pub(super) intake: Intake,
+    /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
+    pub(super) keeper: Option<Keeper>,
+    pub(super) observer: Option<Observer>,
+    pub(super) sources: Vec<ObserverSettings>,
+    pub(super) reload: Reload,
+    pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) statistics: StatisticsFile,
+    pub(super) runs: std::sync::Arc<Runs>,
+    pub(super) started: Instant,
+    pub(super) kept_house: Option<Instant>,
+    pub(super) swept: Option<Instant>,
+    pub(super) services: Services,
+    pub(super) once: bool,
+    /// What shall be forgotten once nothing is under way.
+    pub(super) forgetting: Option<Forgetting>,
+    pub(super) lock: InstanceLock,
 }
 
 #[cfg(unix)]
 type Asked = super::control::server::Asked;
 #[cfg(not(unix))]
-type Asked = (Request, tokio::sync::oneshot::Sender<Response>);
+type Asked = (Request, Reply);
+/// Where an answer goes.
+pub(super) type Reply = tokio::sync::oneshot::Sender<Response>;
 
 /// How a daemon's life ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,41 +92,41 @@ impl Daemon {
     /// # Errors
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
-        let settings = loaded.config.settings.clone();
-        let Booted { home, state, memory, lock } = boot(&loaded.config, &services)?;
-        let examples = services.examples();
-        let reload = Reload::new(loaded, services);
-        let (claimed, from_intake) = mpsc::channel(settings.workers.in_flight);
-        let parts = Parts {
-            home: home.clone(),
-            state: state.clone(),
-            memory,
-            examples,
-            chain: reload.chain(),
-            clock: Clock::default(),
-            in_flight: settings.workers.in_flight,
-            once,
-        };
-        let engine = Engine::start(parts, from_intake)?;
-        let intake = start_intake(&home, &settings, claimed, once)
-            .map_err(|source| BootError::File { path: home.spool.clone(), source })?;
+        let training = loaded.config.settings.training.clone();
+        let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
+        let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
+        let sources = loaded.config.sources.clone();
+        let reload = Reload::new(loaded, services.clone());
+        let stores = Stores { state: state.clone(), memory, forgotten };
+        let Working { engine, intake, keeper, observer } =
+            start_pipeline(&home, stores, &reload, &services, &sources, once)?;
         let asked = start_control(&home);
+        let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
+        let runs = Runs::start(&home, &config_dir, &training, once)
+            .map_err(|source| BootError::File { path: home.models(), source })?;
         info!(
             home = %home.root.display(), version = env!("CARGO_PKG_VERSION"), stages = reload.stages.len(),
             recovered = engine.recovered, "started"
         );
         Ok(Daemon {
             statistics: StatisticsFile::new(home.clone()),
+            runs: std::sync::Arc::new(runs),
             started: Instant::now(),
             kept_house: None,
             swept: None,
-            _lock: lock,
+            lock,
             home,
             state,
             engine,
             intake,
+            keeper,
+            observer,
+            sources,
             reload,
             asked,
+            services,
+            once,
+            forgetting: None,
         })
     }
 
@@ -135,16 +148,17 @@ impl Daemon {
         let mut stop = None;
         let ended = loop {
             tokio::select! {
-                result = self.engine.ended() => break match (result, stop) {
-                    (Err(reason), _) => Ended::Stuck(reason),
-                    (Ok(()), Some(StopAsked { late: true, .. })) => Ended::Deadline,
-                    (Ok(()), _) => Ended::Well,
+                result = self.engine.ended() => match (result, stop) {
+                    (Err(reason), _) => break Ended::Stuck(reason),
+                    (Ok(()), Some(StopAsked { late: true, .. })) => break Ended::Deadline,
+                    (Ok(()), None) if self.forgetting.is_some() => match self.forget().await {
+                        Ok(daemon) => self = daemon,
+                        Err(reason) => return Ended::Stuck(reason),
+                    },
+                    (Ok(()), _) => break Ended::Well,
                 },
                 () = signals.next() => self.on_signal(&mut stop),
-                Some((request, reply)) = self.asked.recv() => {
-                    let response = self.answer(request, &mut stop).await;
-                    let _ = reply.send(response);
-                }
+                Some((request, reply)) = self.asked.recv() => self.answer(request, reply, &mut stop).await,
                 _ = tick.tick() => {
                     watch(self.running());
                     self.keep_house();
@@ -154,10 +168,11 @@ impl Daemon {
                     stop = stop.map(|asked| StopAsked { late: true, ..asked });
                     self.engine.stop(Stop::Now);
                 }
+                () = patience(self.forgetting.as_ref()) => self.engine.stop(Stop::Now),
             }
         };
         watch(self.running());
-        self.finish(&ended).await;
+        self.finish(&ended, stop.is_some()).await;
         ended
     }
 
@@ -170,28 +185,44 @@ impl Daemon {
     }
 
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
-        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
+        // First the intake: who reads that it stops may count on it that nothing more is taken.
         self.intake.stop();
+        if let Some(observer) = &self.observer {
+            observer.stop();
+        }
+        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.engine.stop(Stop::Draining);
+        self.runs.stop();
         stop.get_or_insert(StopAsked {
             until: Instant::now() + self.reload.settings().shutdown.deadline.0,
             late: false,
         });
     }
 
-    async fn finish(self, ended: &Ended) {
-        let Daemon { engine, intake, home, mut statistics, .. } = self;
-        let totals = engine.totals();
-        // Both wait for threads.
+    async fn finish(self, ended: &Ended, stopping: bool) {
+        let mut totals = self.totals();
+        let Daemon { engine, intake, keeper, observer, home, mut statistics, runs, once, .. } = self;
+        // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
+            drop(keeper);
+            drop(observer);
             drop(intake);
             engine.finish();
         });
         if waited.await.is_err() {
             error!("the pipeline did not end cleanly");
         }
+        // Now that everything learned is in the training set.
+        if once && !stopping && *ended == Ended::Well {
+            train_what_is_due(&runs).await;
+            totals.fine_tunes = runs.promoted();
+        }
         if let Err(problem) = statistics.write(totals, 0, 0) {
             warn!(error = %problem, "the statistics cannot be written");
+        }
+        // A run that is under way ends within a second.
+        if tokio::task::spawn_blocking(move || drop(runs)).await.is_err() {
+            error!("the training did not end cleanly");
         }
         let _ = std::fs::remove_file(home.socket());
         info!(?ended, learned = totals.files_learned, failed = totals.failed, "stopped");
@@ -203,8 +234,12 @@ impl Daemon {
             settled: gauges.settled.load(Ordering::Relaxed),
             failed: gauges.failed.load(Ordering::Relaxed),
             parked: gauges.parked.load(Ordering::Relaxed),
-            totals: self.engine.totals(),
+            totals: self.totals(),
         }
+    }
+
+    fn totals(&self) -> Totals {
+        Totals { fine_tunes: self.runs.promoted(), ..self.engine.totals() }
     }
 
     fn keep_house(&mut self) {
@@ -213,6 +248,7 @@ impl Daemon {
         }
         self.kept_house = Some(Instant::now());
         self.reload.poll();
+        self.runs.set_settings(&self.reload.settings().training);
         let running = self.running();
         let in_flight = self.engine.gauges.in_flight.load(Ordering::Relaxed) as u64;
         if let Err(problem) = self.statistics.write(running.totals, in_flight, running.parked as u64) {
@@ -236,18 +272,20 @@ impl Daemon {
         }
     }
 
-    async fn answer(&mut self, request: Request, stop: &mut Option<StopAsked>) -> Response {
-        match request {
+    async fn answer(&mut self, request: Request, reply: Reply, stop: &mut Option<StopAsked>) {
+        let response = match request {
             Request::Status => Response::Status(Box::new(self.report())),
             Request::TakeBack { name } => {
                 self.engine.take_back(platform::name_from_bytes(name)).await;
                 Response::Ok
             }
+            Request::Forget { order } => return self.begin_to_forget(order, reply, stop.is_some()),
             Request::Stop => {
                 self.begin_stop(stop);
                 Response::Ok
             }
-        }
+        };
+        let _ = reply.send(response);
     }
 
     fn report(&self) -> Report {
@@ -264,12 +302,29 @@ impl Daemon {
             paused: read(&gauges.paused).or_else(|| read(&intake.trouble)),
             settling: intake.waiting.load(Ordering::Relaxed) as u64,
             in_flight: gauges.in_flight.load(Ordering::Relaxed) as u64,
+            live: self.keeper.as_ref().map_or(0, Keeper::running) as u64,
             retrying: gauges.parked.load(Ordering::Relaxed) as u64,
             undelivered: self.engine.undelivered(),
-            totals: Some(self.engine.totals()),
+            training: self.runs.under_way(),
+            queued_answers: self.runs.queued(),
+            totals: Some(self.totals()),
             ..Report::default()
         };
         report.look_at(&self.home)
+    }
+}
+
+/// Trains if the trigger holds; a signal stops that within a second, and the next start goes on from there.
+async fn train_what_is_due(runs: &std::sync::Arc<Runs>) {
+    let mut signals = Signals::new();
+    let working = runs.clone();
+    let mut work = tokio::task::spawn_blocking(move || working.finish_due());
+    tokio::select! {
+        _ = &mut work => {}
+        () = signals.next() => {
+            runs.stop();
+            let _ = work.await;
+        }
     }
 }
 
@@ -292,30 +347,6 @@ async fn deadline(stop: Option<StopAsked>) {
     }
 }
 
-fn start_intake(
-    home: &Home,
-    settings: &Settings,
-    claimed: mpsc::Sender<Claimed>,
-    once: bool,
-) -> io::Result<Intake> {
-    let spool = &settings.spool;
-    let include: Vec<String> = spool.include.iter().map(ToString::to_string).collect();
-    let settings = IntakeSettings {
-        names: NameFilter::new(&include),
-        settle: spool.settle.0,
-        grace: spool.grace.0,
-        rescan: spool.rescan.0,
-        max_size: spool.max_size.0,
-        watcher: match spool.watcher {
-            Watcher::Auto => WatcherKind::Auto,
-            Watcher::Native => WatcherKind::Native,
-            Watcher::Poll => WatcherKind::Poll,
-        },
-        looks_complete,
-    };
-    Intake::start(home.clone(), settings, claimed, once)
-}
-
 /// Without a socket the daemon learns all the same; it only cannot be asked.
 fn start_control(home: &Home) -> mpsc::Receiver<Asked> {
     let (inbox, asked) = mpsc::channel(8);
@@ -326,34 +357,4 @@ fn start_control(home: &Home) -> mpsc::Receiver<Asked> {
     #[cfg(not(unix))]
     drop((home, inbox));
     asked
-}
-
-/// SIGINT and SIGTERM, and their like elsewhere.
-struct Signals {
-    #[cfg(unix)]
-    terminate: Option<tokio::signal::unix::Signal>,
-}
-
-impl Signals {
-    fn new() -> Self {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            Signals { terminate: signal(SignalKind::terminate()).ok() }
-        }
-        #[cfg(not(unix))]
-        Signals {}
-    }
-
-    async fn next(&mut self) {
-        #[cfg(unix)]
-        if let Some(terminate) = &mut self.terminate {
-            tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
-                _ = terminate.recv() => {}
-            }
-            return;
-        }
-        let _ = tokio::signal::ctrl_c().await;
-    }
 }

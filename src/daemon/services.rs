@@ -32,6 +32,17 @@ impl Services {
         self.examples.clone()
     }
 
+    /// The home's key, which is written if there is none yet.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn home_key(&self, home: &Home) -> io::Result<[u8; 32]> {
+        let key = *self.key.get_or_init(|| read_key(&home.root).unwrap_or_else(new_key));
+        platform::make_private_dir(&home.root.join("state"))?;
+        self.keep_key(home)?;
+        Ok(key)
+    }
+
     /// Writes the key into a home that has none yet.
     pub(super) fn keep_key(&self, home: &Home) -> io::Result<()> {
         let Some(key) = self.key.get() else { return Ok(()) };

@@ -33,6 +33,8 @@ pub struct Report {
     pub spool: u64,
     /// Of them, files that are still being written.
     pub settling: u64,
+    /// Chats that run now, as their live files tell.
+    pub live: u64,
     /// Files in `work/`.
     pub work: u64,
     /// Files under way now.
@@ -45,6 +47,10 @@ pub struct Report {
     pub failed: u64,
     /// Commits whose session logs and training data are still to be written.
     pub undelivered: u64,
+    /// The training run that is under way, if one is.
+    pub training: Option<String>,
+    /// Answers that wait for a training run.
+    pub queued_answers: u64,
     /// Counts over the life of the home; absent where no daemon runs.
     pub totals: Option<Totals>,
 }

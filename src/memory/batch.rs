@@ -1,11 +1,11 @@
 use std::cell::Cell;
 
 use jiff::Timestamp;
-use rusqlite::{OptionalExtension, Transaction};
+use rusqlite::{Connection, OptionalExtension, Transaction};
 
 use super::rows::{self, Earlier, Place};
 use super::schema::{MESSAGES_MAX, row_range};
-use super::{MemoryError, index};
+use super::{MemoryError, embedding, index};
 use crate::session::{Effect, Envelope, Identity, Keep, Moment};
 
 /// What [`Batch::store`] did with a session.
@@ -29,6 +29,14 @@ pub struct Stored {
     pub unchanged: bool,
 }
 
+/// What is stored of a session.
+pub(super) struct Standing {
+    /// The hash of its content.
+    pub key: [u8; 32],
+    /// How many messages it has.
+    pub messages: u64,
+}
+
 /// Sessions on their way into memory.db, all or none. Dropped without [`Batch::commit`], it leaves nothing.
 #[derive(Debug)]
 pub struct Batch<'w> {
@@ -37,7 +45,7 @@ pub struct Batch<'w> {
     bytes: u64,
     next_session: i64,
     /// Whether an error may have left half a session in it.
-    torn: bool,
+    pub(super) torn: bool,
 }
 
 impl<'w> Batch<'w> {
@@ -60,8 +68,8 @@ impl<'w> Batch<'w> {
         Ok(self.tx.rollback()?)
     }
 
-    /// Stores what the session's effects ask for. A session stored under the same identity gives its place; one with
-    /// the same key stays as it is, unless `anew` says that it shall be written again.
+    /// Stores what the session's effects ask for. A session stored under the same identity gives its place, and so does
+    /// what was stored of it while it ran; one with the same key stays as it is, unless `anew` says that it shall be written again.
     ///
     /// # Errors
     /// [`MemoryError::TooMany`] is found before anything is written, and the batch goes on. After any other error
@@ -80,10 +88,12 @@ impl<'w> Batch<'w> {
         if keep.is_none()
             && !envelope.effects.iter().any(|effect| matches!(effect, Effect::TrainingData { .. }))
         {
+            self.remove_pieces_of(&envelope.identity)?;
             return Ok(Stored::default());
         }
         let signatures = signatures(envelope);
         refuse_what_cannot_be_numbered(envelope, signatures.len())?;
+        self.remove_pieces_of(&envelope.identity)?;
         let found = self.find(&envelope.identity)?;
         if let Some((session, key)) = &found
             && !anew
@@ -114,7 +124,36 @@ impl<'w> Batch<'w> {
         Ok(true)
     }
 
-    fn refuse_if_torn(&self) -> Result<(), MemoryError> {
+    /// The database as it stands in the batch.
+    pub(super) fn connection(&self) -> &Connection {
+        &self.tx
+    }
+
+    /// What is stored under an identity.
+    pub(super) fn standing(&self, identity: &Identity) -> Result<Option<Standing>, MemoryError> {
+        let sql = "SELECT key, message_count FROM sessions WHERE identity = ?";
+        let mut look_up = self.tx.prepare_cached(sql)?;
+        let read = |row: &rusqlite::Row<'_>| Ok(Standing { key: row.get(0)?, messages: row.get(1)? });
+        Ok(look_up.query_row([identity.0], read).optional()?)
+    }
+
+    /// Has the rows of one more session of a user written, by the session's number and the user's. `write` returns the
+    /// bytes of its texts.
+    pub(super) fn write_rows(
+        &mut self,
+        user_id: Option<&str>,
+        write: impl FnOnce(&rusqlite::Connection, i64, i64) -> Result<u64, MemoryError>,
+    ) -> Result<(), MemoryError> {
+        self.refuse_if_torn()?;
+        self.torn = true;
+        let user = self.user(user_id)?;
+        self.bytes += write(&self.tx, self.next_session, user)?;
+        self.next_session += 1;
+        self.torn = false;
+        Ok(())
+    }
+
+    pub(super) fn refuse_if_torn(&self) -> Result<(), MemoryError> {
         if self.torn { Err(MemoryError::GivenUp) } else { Ok(()) }
     }
 
@@ -145,6 +184,7 @@ impl<'w> Batch<'w> {
         rows::session(
             &self.tx,
             envelope,
+            rows::Names { identity: &envelope.identity.0, key: &envelope.key.0 },
             keep,
             &place,
             &rows::Totals { learned_at, text_bytes, stored: &stored },
@@ -153,8 +193,29 @@ impl<'w> Batch<'w> {
         Ok(stored)
     }
 
+    /// Runs one statement that changes rows; how many.
+    pub(super) fn run(&mut self, sql: &str, params: impl rusqlite::Params) -> Result<u64, MemoryError> {
+        Ok(self.tx.prepare_cached(sql)?.execute(params)? as u64)
+    }
+
+    /// Gives a session the next number, so that the index takes it up again.
+    pub(super) fn renumber(&mut self, session: i64) -> Result<(), MemoryError> {
+        self.torn = true;
+        let number = self.number();
+        let [first, last] = row_range(session);
+        for table in ["messages", "preferences", "facts", "examples"] {
+            let sql = format!("UPDATE {table} SET id = id - ? + ? WHERE id BETWEEN ? AND ?");
+            self.run(&sql, [first, row_range(number)[0], first, last])?;
+        }
+        self.run("UPDATE sessions SET id = ? WHERE id = ?", [number, session])?;
+        self.run("UPDATE live SET session = ? WHERE session = ?", [number, session])?;
+        self.run("UPDATE sqlite_sequence SET seq = ? WHERE name = 'sessions'", [number])?;
+        self.torn = false;
+        Ok(())
+    }
+
     /// The row and the key of a stored session.
-    fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
+    pub(super) fn find(&self, identity: &Identity) -> Result<Option<(i64, Vec<u8>)>, MemoryError> {
         let mut look_up = self.tx.prepare_cached("SELECT id, key FROM sessions WHERE identity = ?")?;
         Ok(look_up.query_row([identity.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?)
     }
@@ -168,18 +229,26 @@ impl<'w> Batch<'w> {
         let session = &envelope.session;
         let known = session.start_time.or(session.end_time);
         let place = Place {
-            session: self.next_session,
+            session: self.number(),
             user: self.user(session.user_id.as_deref())?,
             said_ms: known.map_or(learned_at.as_millisecond(), Moment::millis),
             guessed: known.is_none(),
             earlier,
+            first: 0,
+            before: 0,
         };
-        self.next_session += 1;
         Ok(place)
     }
 
+    /// A number that no session had.
+    pub(super) fn number(&mut self) -> i64 {
+        let number = self.next_session;
+        self.next_session += 1;
+        number
+    }
+
     /// The number of a user, given now if there is none.
-    fn user(&self, user_id: Option<&str>) -> Result<i64, MemoryError> {
+    pub(super) fn user(&self, user_id: Option<&str>) -> Result<i64, MemoryError> {
         let Some(user_id) = user_id else { return Ok(0) };
         let mut look_up = self.tx.prepare_cached("SELECT id FROM users WHERE user_id = ?")?;
         if let Some(user) = look_up.query_row([user_id], |row| row.get(0)).optional()? {
@@ -189,8 +258,9 @@ impl<'w> Batch<'w> {
         Ok(self.tx.last_insert_rowid())
     }
 
-    fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
+    pub(super) fn remove_rows(&self, session: i64) -> Result<(), MemoryError> {
         index::remove(&self.tx, session)?;
+        embedding::store::remove(&self.tx, session)?;
         for sql in [
             "DELETE FROM messages WHERE id BETWEEN ? AND ?",
             "DELETE FROM preferences WHERE id BETWEEN ? AND ?",

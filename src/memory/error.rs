@@ -43,6 +43,9 @@ pub enum MemoryError {
     /// Another process held the database for longer than we wait.
     #[error("memory.db is held by another process")]
     Busy(#[source] rusqlite::Error),
+    /// Another process still reads the database as it was before.
+    #[error("memory.db is being read by another process, which keeps what was deleted")]
+    Held,
     /// The session has more messages, facts or preferences than a session may have.
     #[error("the session has {count} {what}, more than the {} that memory.db can number", MESSAGES_MAX)]
     TooMany {
@@ -57,6 +60,9 @@ pub enum MemoryError {
     /// What was learned cannot be written as JSON.
     #[error("cannot write what was learned as JSON")]
     Json(#[from] serde_json::Error),
+    /// The vectors of words cannot be read.
+    #[error(transparent)]
+    Embedding(Box<super::embedding::EmbeddingError>),
     /// Anything else SQLite says.
     #[error("memory.db: {0}")]
     Sqlite(#[source] rusqlite::Error),
@@ -66,7 +72,9 @@ impl MemoryError {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            MemoryError::Damaged(_) => Some("move the file aside; what is in done/ can be learned again"),
+            MemoryError::Damaged(_) => {
+                Some("`atles rebuild` makes it anew from done/ and sets the damaged file aside")
+            }
             MemoryError::Newer { .. } => Some("update this program, or name another home in pipeline.toml"),
             MemoryError::Foreign { .. } => {
                 Some("move the file elsewhere, or name another home in pipeline.toml")
@@ -74,7 +82,11 @@ impl MemoryError {
             MemoryError::Open { .. } => Some("check that the home folder can be written"),
             MemoryError::DiskFull(_) => Some("make room on the disk; learning goes on by itself"),
             MemoryError::Busy(_) => Some("close the program that has memory.db open for writing"),
+            MemoryError::Held => {
+                Some("close what reads memory.db (a `recall --batch`, an SQLite shell), then again")
+            }
             MemoryError::TooMany { .. } => Some("split the session"),
+            MemoryError::Embedding(problem) => Some(problem.hint()),
             MemoryError::GivenUp | MemoryError::Json(_) | MemoryError::Sqlite(_) => None,
         }
     }

@@ -7,14 +7,19 @@
 //! and chat apps; [`profile`] is what is known of a user, and [`prompt`] the block that goes into a system prompt.
 
 mod batch;
+pub mod carry;
+pub mod embedding;
 mod error;
+pub mod forget;
 pub mod index;
 pub mod profile;
 pub mod prompt;
+pub mod provisional;
 pub mod reader;
 pub mod recall;
 mod rows;
 mod schema;
+pub mod transfer;
 mod writer;
 
 pub use batch::{Batch, Stored};

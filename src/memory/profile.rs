@@ -36,6 +36,8 @@ pub struct Profile {
 /// A fact that holds.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct HeldFact {
+    /// Its number, for `atles forget --fact`: that of the last statement.
+    pub id: i64,
     /// What is stated, as in `lives_in`.
     pub attribute: String,
     /// As said last.
@@ -187,6 +189,7 @@ fn facts(conn: &Connection, user_id: Option<&str>) -> Result<Vec<HeldFact>, Memo
         }
         let exclusive: bool = row.get(2)?;
         held.push(HeldFact {
+            id: row.get(8)?,
             attribute: row.get(0)?,
             value,
             valid_from,

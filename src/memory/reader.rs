@@ -164,6 +164,16 @@ pub fn latest_sessions(conn: &Connection, limit: usize) -> Result<Vec<i64>, Memo
     Ok(rows)
 }
 
+/// The row of the session stored last, whatever it is; 0 if there is none.
+pub fn last_session(conn: &Connection) -> Result<i64, MemoryError> {
+    Ok(conn.query_row("SELECT ifnull(max(id), 0) FROM sessions", [], |row| row.get(0))?)
+}
+
+/// The rows of the sessions remembered that were stored after a row, in the order they were learned.
+pub fn sessions_after(conn: &Connection, row: i64) -> Result<Vec<i64>, MemoryError> {
+    all(conn, "SELECT id FROM sessions WHERE remembered AND id > ? ORDER BY id", [row], |row| row.get(0))
+}
+
 /// What was learned from one session; `None` if it is not there.
 pub fn summary(conn: &Connection, session_row: i64) -> Result<Option<SessionSummary>, MemoryError> {
     let sql =

@@ -21,6 +21,23 @@ pub(super) struct Place<'a> {
     /// goes on today does not say again today what it said last week.
     pub guessed: bool,
     pub earlier: Option<&'a Earlier>,
+    /// The first message that is stored; of those before it, and of what they say, nothing is.
+    pub first: usize,
+    /// Messages of the chat that stand before those at hand.
+    pub before: usize,
+}
+
+impl Place<'_> {
+    /// The place in the whole chat of a message at hand; `None` for one that is not stored.
+    fn of(&self, message: usize) -> Option<usize> {
+        (message >= self.first).then_some(self.before + message)
+    }
+}
+
+/// What names a row in `sessions`.
+pub(super) struct Names<'a> {
+    pub identity: &'a [u8; 32],
+    pub key: &'a [u8; 32],
 }
 
 /// The revision that gives its place to the session being stored.
@@ -69,7 +86,8 @@ pub(super) fn messages(
     let mut insert = conn.prepare_cached(sql)?;
     let mut known = place.earlier.map(|earlier| earlier.messages.clone());
     let mut bytes = 0;
-    for (ordinal, message) in session.messages.iter().enumerate() {
+    for (index, message) in session.messages.iter().enumerate() {
+        let Some(ordinal) = place.of(index) else { continue };
         let text = if keep.roles.contains(&message.role) { message.text.as_str() } else { "" };
         let role = role_number(message.role);
         bytes += text.len() as u64;
@@ -97,14 +115,17 @@ pub(super) fn preferences(
     place: &Place<'_>,
     stored: &mut Stored,
 ) -> Result<(), MemoryError> {
-    let mut look_up = conn
-        .prepare_cached("SELECT 1 FROM preferences WHERE user = ? AND object = ? AND polarity = ? LIMIT 1")?;
+    let mut look_up = conn.prepare_cached(
+        "SELECT 1 FROM preferences WHERE user = ? AND object = ? AND polarity = ?
+                           AND session NOT IN (SELECT session FROM live) LIMIT 1",
+    )?;
     let mut insert = conn.prepare_cached(
         "INSERT INTO preferences(id, user, object, polarity, kind, strength, message, from_byte, to_byte, said_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (ordinal, preference) in envelope.learned.preferences.iter().enumerate() {
         let quote = &preference.quote;
+        let Some(stands_in) = place.of(quote.message) else { continue };
         let Some(message) = proof(&envelope.session, quote) else {
             stored.unproven += 1;
             continue;
@@ -125,7 +146,7 @@ pub(super) fn preferences(
             polarity,
             preference.kind,
             finite(preference.strength),
-            quote.message,
+            stands_in,
             quote.start,
             quote.end,
             said_ms,
@@ -141,14 +162,17 @@ pub(super) fn facts(
     place: &Place<'_>,
     stored: &mut Stored,
 ) -> Result<(), MemoryError> {
-    let mut look_up =
-        conn.prepare_cached("SELECT 1 FROM facts WHERE user = ? AND attribute = ? AND value = ? LIMIT 1")?;
+    let mut look_up = conn.prepare_cached(
+        "SELECT 1 FROM facts WHERE user = ? AND attribute = ? AND value = ?
+           AND session NOT IN (SELECT session FROM live) LIMIT 1",
+    )?;
     let mut insert = conn.prepare_cached(
         "INSERT INTO facts(id, user, attribute, value, exclusive, confidence, message, from_byte, to_byte, said_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     for (ordinal, fact) in envelope.learned.facts.iter().enumerate() {
         let quote = &fact.quote;
+        let Some(stands_in) = place.of(quote.message) else { continue };
         let Some(message) = proof(&envelope.session, quote) else {
             stored.unproven += 1;
             continue;
@@ -168,7 +192,7 @@ pub(super) fn facts(
             fact.value,
             fact.exclusive,
             finite(fact.confidence),
-            quote.message,
+            stands_in,
             quote.start,
             quote.end,
             said_ms,
@@ -190,6 +214,7 @@ pub(super) fn examples(conn: &Connection, signatures: &[u64], place: &Place<'_>)
 pub(super) fn session(
     conn: &Connection,
     envelope: &Envelope,
+    names: Names<'_>,
     keep: Option<&Keep>,
     place: &Place<'_>,
     totals: &Totals<'_>,
@@ -203,8 +228,8 @@ pub(super) fn session(
     let wants = |asked: fn(&Keep) -> bool| keep.is_some_and(asked);
     conn.prepare_cached(sql)?.execute(params![
         place.session,
-        envelope.identity.0,
-        envelope.key.0,
+        names.identity,
+        names.key,
         place.user,
         session.session_id,
         session.app,

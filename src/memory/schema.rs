@@ -25,6 +25,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const TABLES: &str = include_str!("tables.sql");
 const VIEWS: &str = include_str!("views.sql");
 const INDEX: &str = include_str!("index.sql");
+const VECTORS: &str = include_str!("vectors.sql");
+const LIVE: &str = include_str!("live.sql");
 
 /// The number of row `ordinal` of a session.
 pub(super) fn row(session: i64, ordinal: usize) -> i64 {
@@ -76,12 +78,18 @@ pub(super) fn open_read_only(path: &Path) -> Result<Connection, MemoryError> {
 }
 
 /// Makes the file before SQLite does, readable by its owner alone; the files beside it take over its mode.
+///
+/// A file that is there is not opened: closing it again would let go of all locks that this process has on it, those of
+/// its other connections too, and another program could then take away the write-ahead log under them.
 fn make_private(path: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    options.create(true).append(true);
+    options.create_new(true).append(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path).map(drop)
+    match options.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        made => made.map(drop),
+    }
 }
 
 /// Whether the database is still empty; an error if it is not ours, or of a later version.
@@ -107,8 +115,10 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "application_id", APPLICATION)?;
         tx.pragma_update(None, "user_version", VERSION)?;
     }
+    tx.execute_batch(LIVE)?;
     renew_views(&tx)?;
     renew_index(&tx)?;
+    renew_vectors(&tx)?;
     tx.commit()?;
     Ok(())
 }
@@ -146,6 +156,24 @@ fn renew_index(conn: &Connection) -> Result<(), MemoryError> {
     )?;
     conn.execute_batch(INDEX)?;
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('index', ?)", [wording])?;
+    Ok(())
+}
+
+/// Whether the vectors of turns have the form we know.
+pub(super) fn vectors_are_current(conn: &Connection) -> Result<bool, MemoryError> {
+    Ok(made_with(conn, "vectors")? == Some(wording(VECTORS)))
+}
+
+/// Begins the vectors of turns anew if their wording has changed since they were made.
+fn renew_vectors(conn: &Connection) -> Result<(), MemoryError> {
+    if vectors_are_current(conn)? {
+        return Ok(());
+    }
+    conn.execute_batch(
+        "DROP TABLE IF EXISTS vectors; DELETE FROM meta WHERE name IN ('embedded', 'embedder')",
+    )?;
+    conn.execute_batch(VECTORS)?;
+    conn.execute("INSERT OR REPLACE INTO meta VALUES ('vectors', ?)", [wording(VECTORS)])?;
     Ok(())
 }
 

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use rusqlite::{Connection, TransactionBehavior};
 
+use super::embedding::{self, Reader, WordVectors};
 use super::index::terms::Terms;
 use super::{Batch, MemoryError, index, schema};
 
@@ -19,6 +20,8 @@ pub struct Writer {
     /// Roughly how much the write-ahead log holds.
     logged: Cell<u64>,
     terms: Terms,
+    /// Where the meanings of turns are kept too.
+    meanings: Option<Reader>,
 }
 
 impl Writer {
@@ -32,7 +35,18 @@ impl Writer {
         // because it would only grow again.
         conn.pragma_update_and_check(None, "wal_autocheckpoint", LOG_PAGES, |_| Ok(()))?;
         conn.pragma_update_and_check(None, "journal_size_limit", LOG_PAGES * 8192, |_| Ok(()))?;
-        Ok(Writer { conn, logged: Cell::new(0), terms: Terms::default() })
+        Ok(Writer { conn, logged: Cell::new(0), terms: Terms::default(), meanings: None })
+    }
+
+    /// Opens memory.db beside the one writer, for what may be lost in a power failure: commits do not wait for the
+    /// disk.
+    ///
+    /// # Errors
+    /// As [`Writer::open`].
+    pub fn open_beside(path: &Path) -> Result<Writer, MemoryError> {
+        let writer = Writer::open(path)?;
+        writer.conn.pragma_update(None, "synchronous", "normal")?;
+        Ok(writer)
     }
 
     /// Starts a batch: what is stored in it becomes durable at its commit, or not at all.
@@ -47,6 +61,20 @@ impl Writer {
         let step = index::step(&self.conn, max_sessions, &mut self.terms)?;
         self.logged.set(self.logged.get() + step.bytes);
         Ok(step.left)
+    }
+
+    /// From now on the meanings of turns are kept too, by these vectors of words.
+    pub fn keep_meanings(&mut self, vectors: WordVectors) {
+        self.meanings = Some(Reader::new(vectors));
+    }
+
+    /// Works out the meanings of the turns of up to `max_sessions` more sessions, in one short transaction, if they are
+    /// kept. Returns how many are left at most; 0 means none.
+    pub fn embed_some(&mut self, max_sessions: usize) -> Result<usize, MemoryError> {
+        let Some(reader) = &mut self.meanings else { return Ok(0) };
+        let (left, bytes) = embedding::store::step(&self.conn, max_sessions, reader)?;
+        self.logged.set(self.logged.get() + bytes);
+        Ok(left)
     }
 
     /// Moves the write-ahead log into the database if enough has gathered. To be called when there is nothing else to

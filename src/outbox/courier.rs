@@ -17,6 +17,8 @@ use super::{Output, Place, Record};
 use crate::platform;
 use crate::session::SessionKey;
 use crate::spool::Home;
+use crate::stages::session_log::{QUEUED, SessionLog};
+use crate::training::set::TrainingSet;
 
 /// The master log is searched this far back for lines that a crash may have left to be written again.
 const MASTER_TAIL: u64 = 64 << 20;
@@ -119,6 +121,7 @@ struct Desk {
     dir: PathBuf,
     logs: PathBuf,
     training: PathBuf,
+    set: TrainingSet,
     master: MasterLog,
     stopping: Arc<AtomicBool>,
 }
@@ -129,6 +132,7 @@ impl Desk {
         Ok(Desk {
             dir: home.outbox(),
             training: home.training_data(),
+            set: TrainingSet::of(home),
             master: MasterLog::open(logs.join("master_log.jsonl"))?,
             logs,
             home: home.clone(),
@@ -185,7 +189,7 @@ impl Desk {
     }
 
     fn deliver(&mut self, records: &[Record]) -> io::Result<()> {
-        let mut lines = Vec::new();
+        let (mut lines, mut set) = (Vec::new(), Vec::new());
         for record in records {
             match &record.output {
                 Output::SessionLog { name, content } => replace(&self.logs, name, content)?,
@@ -197,10 +201,17 @@ impl Desk {
                     lines.extend_from_slice(line);
                     lines.push(b'\n');
                 }
+                Output::SetLine(line) => {
+                    set.extend_from_slice(line);
+                    set.push(b'\n');
+                }
             }
         }
         platform::failpoint("courier.files_made");
+        // Last, so that a session in the set has its log already, which its run completes.
         self.master.append(&lines)?;
+        platform::failpoint("courier.lines_appended");
+        self.set.append(&set)?;
         platform::failpoint("courier.delivered");
         Ok(())
     }
@@ -232,6 +243,7 @@ impl Desk {
                 batch.retain(|record| {
                     last.get(&record.key) == Some(&place)
                         && settled(&record.key)
+                        && !self.is_completed(record)
                         && (!matches!(record.output, Output::MasterLine(_))
                             || logged.insert(record.key.to_string()))
                 });
@@ -243,6 +255,15 @@ impl Desk {
             self.discard(segment..segment + 1);
         }
         Ok(())
+    }
+
+    /// Whether a session log was written before and has since been completed by a training run.
+    fn is_completed(&self, record: &Record) -> bool {
+        let Output::SessionLog { name, .. } = &record.output else { return false };
+        let read = || serde_json::from_slice::<SessionLog>(&std::fs::read(self.logs.join(name)).ok()?).ok();
+        read().is_some_and(|log| {
+            log.key == record.key.to_string() && log.training_run.is_some_and(|run| run != QUEUED)
+        })
     }
 
     /// Deletes segments once the files made from them are on stable storage.
@@ -266,15 +287,20 @@ impl Desk {
         if platform::sync_filesystem(&self.home.root)? {
             return Ok(());
         }
-        sync_each(&self.logs)?;
-        sync_each(&self.training)
+        [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each)
     }
 }
 
 /// Where the system cannot sync a whole file system: every file by itself.
 fn sync_each(dir: &Path) -> io::Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
     for entry in std::fs::read_dir(dir)? {
-        File::open(entry?.path())?.sync_all()?;
+        let entry = entry?;
+        if entry.file_type()?.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
     }
     platform::sync_dir(dir)
 }

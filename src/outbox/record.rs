@@ -28,6 +28,8 @@ pub enum Output {
     },
     /// One line of `logs/master_log.jsonl`, without its end. It carries the session's key.
     MasterLine(Vec<u8>),
+    /// One line of the training set, without its end: see [`crate::training::set`].
+    SetLine(Vec<u8>),
 }
 
 impl Record {
@@ -36,6 +38,7 @@ impl Record {
             Output::SessionLog { name, content } => (1, name, content),
             Output::TrainingData { name, content } => (2, name, content),
             Output::MasterLine(line) => (3, "", line),
+            Output::SetLine(line) => (4, "", line),
         }
     }
 
@@ -60,6 +63,7 @@ impl Record {
             1 => Output::SessionLog { name, content },
             2 => Output::TrainingData { name, content },
             3 => Output::MasterLine(content),
+            4 => Output::SetLine(content),
             _ => return None,
         };
         Some(Record { key, output })

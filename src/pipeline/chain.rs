@@ -180,9 +180,20 @@ impl Chain {
         Ok(StepEnd::of(verdict, envelope.note.take()))
     }
 
-    /// Takes a session through the stages without doing anything beyond it: for `atles check --dry-run`. Tells after
-    /// each stage how it went; ends at the first that fails or finishes.
-    pub async fn rehearse(&self, envelope: &mut Envelope, mut tell: impl FnMut(&StageEntry, Rehearsed<'_>)) {
+    /// Names the decoder and the stages with their settings.
+    pub(super) fn fingerprint(&self) -> String {
+        let conditions = |entry: &StageEntry| format!("{}|{:?}", entry.name, entry.when.is_some());
+        let names: Vec<String> = self.stages.iter().map(conditions).collect();
+        format!("{} {} {}", env!("CARGO_PKG_VERSION"), self.lineage.join(" "), names.join(" "))
+    }
+
+    /// Takes a session through the stages without doing anything beyond it: for `atles check --dry-run`, and for chats
+    /// that still run. Tells after each stage how it went; ends at the first that fails or finishes. `true` if none did.
+    pub async fn rehearse(
+        &self,
+        envelope: &mut Envelope,
+        mut tell: impl FnMut(&StageEntry, Rehearsed<'_>),
+    ) -> bool {
         for entry in &self.stages {
             match entry.when.as_ref().map_or(Ok(true), |when| when.holds(envelope)) {
                 Ok(true) => {}
@@ -190,21 +201,30 @@ impl Chain {
                     tell(entry, Rehearsed::Skipped);
                     continue;
                 }
-                Err(error) => return tell(entry, Rehearsed::Failed(error.to_string())),
+                Err(error) => {
+                    tell(entry, Rehearsed::Failed(error.to_string()));
+                    return false;
+                }
             }
             match entry.process(envelope, 1, true).await {
                 Ok(Verdict::Continue) => {
                     let note = envelope.note.take();
                     tell(entry, Rehearsed::Done { note, envelope });
                 }
-                Ok(Verdict::Finish { note }) => return tell(entry, Rehearsed::Finished(note)),
-                Err(StepError::Stage(failure)) if entry.on_error == OnError::Continue => {
-                    tell(entry, Rehearsed::Failed(failure.message));
+                Ok(Verdict::Finish { note }) => {
+                    tell(entry, Rehearsed::Finished(note));
+                    return false;
                 }
-                Err(StepError::Stage(failure)) => return tell(entry, Rehearsed::Failed(failure.message)),
-                Err(StepError::Storage(_) | StepError::Cancelled) => return,
+                Err(StepError::Stage(failure)) => {
+                    tell(entry, Rehearsed::Failed(failure.message));
+                    if entry.on_error != OnError::Continue {
+                        return false;
+                    }
+                }
+                Err(StepError::Storage(_) | StepError::Cancelled) => return false,
             }
         }
+        true
     }
 }
 

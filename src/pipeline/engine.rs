@@ -17,6 +17,7 @@ use super::recovery::{self, Recovered};
 use super::reservations::Reservations;
 use super::runner::{Runner, Stop};
 use super::settler::{Order, Settler, SharedTotals};
+use crate::forget::Forgotten;
 use crate::memory::Writer;
 use crate::outbox::{Courier, Journal};
 use crate::platform::Clock;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub memory: Writer,
     /// The training examples of all sessions.
     pub examples: Arc<SeenExamples>,
+    /// What was forgotten and shall not come back.
+    pub forgotten: Arc<Forgotten>,
     /// The chain; it may be swapped while the pipeline runs.
     pub chain: Arc<ArcSwap<Chain>>,
     /// The time of day.
@@ -76,7 +79,7 @@ impl Engine {
     /// # Errors
     /// If what was left cannot be read, or a thread cannot be started.
     pub fn start(parts: Parts, claimed: mpsc::Receiver<Claimed>) -> Result<Self, EngineError> {
-        let Parts { home, state, memory, examples, chain, clock, in_flight, once } = parts;
+        let Parts { home, state, memory, examples, forgotten, chain, clock, in_flight, once } = parts;
         let journal = Journal::open(&home.outbox())?;
         let known = state.clone();
         let settled = move |key: &crate::session::SessionKey| matches!(known.learned_by(key), Ok(Some(_)));
@@ -121,6 +124,7 @@ impl Engine {
             clock,
             reservations: Reservations::default(),
             examples,
+            forgotten,
             recorder: to_recorder,
             settler: to_settler.clone(),
             stop: stopping.clone(),

@@ -3,12 +3,13 @@ use std::io;
 use std::path::Path;
 
 use super::recorder::plain;
-use crate::session::Envelope;
+use crate::session::{Envelope, Identity};
 use crate::spool::Home;
 
 /// Which names the logs and training files of sessions have, read from the files themselves: for a state store that
 /// is made anew, so that a revision still takes the place of what its session left.
-pub(super) struct KnownStems {
+#[derive(Debug)]
+pub struct KnownStems {
     /// By session key, from the session logs.
     by_key: HashMap<String, String>,
     /// By what stands before the time; `None` where several share it.
@@ -16,7 +17,11 @@ pub(super) struct KnownStems {
 }
 
 impl KnownStems {
-    pub(super) fn read(home: &Home) -> io::Result<Self> {
+    /// Reads the names.
+    ///
+    /// # Errors
+    /// If a folder or a session log cannot be read.
+    pub fn read(home: &Home) -> io::Result<Self> {
         #[derive(serde::Deserialize)]
         struct Log {
             key: String,
@@ -40,10 +45,15 @@ impl KnownStems {
 
     /// The stem that a session's files have, as far as that can be told.
     pub(super) fn of(&self, envelope: &Envelope) -> Option<String> {
-        let (id, verbatim) = plain(&envelope.session.session_id);
-        let with_identity = format!("{id}-{}", &envelope.identity.to_string()[..8]);
+        self.of_session(&envelope.session.session_id, &envelope.identity, &envelope.key.to_string())
+    }
+
+    /// The same for a session whose key is known as hex digits.
+    pub fn of_session(&self, session_id: &str, identity: &Identity, key: &str) -> Option<String> {
+        let (id, verbatim) = plain(session_id);
+        let with_identity = format!("{id}-{}", &identity.to_string()[..8]);
         let by_head = |head: &str| self.by_head.get(head).cloned().flatten();
-        let exact = self.by_key.get(&envelope.key.to_string()).cloned();
+        let exact = self.by_key.get(key).cloned();
         exact.or_else(|| by_head(&with_identity)).or_else(|| by_head(&id).filter(|_| verbatim))
     }
 }

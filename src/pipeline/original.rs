@@ -35,14 +35,25 @@ impl RewriteOriginal {
             redacted = rewrite(redacted.as_ref().unwrap_or(&bytes)).or(redacted);
         }
         let Some(redacted) = redacted.filter(|redacted| *redacted != bytes) else { return Ok(signature) };
-        let aside = home.work.join(format!(".redacted-{}", signature.inode));
-        let mut out = platform::create_private(&aside)?;
-        out.write_all(&redacted)?;
-        out.sync_all()?;
-        let now = Signature::of(&out.metadata()?);
-        std::fs::rename(&aside, &path)?;
-        // The ledger will name the new file: the old one must not come back after a power loss.
-        platform::sync_dir(&home.work)?;
-        Ok(now)
+        replace(home, file, signature, &redacted)
     }
+}
+
+/// Puts another content in the place of a file in `work/`: written aside, synced, and renamed. Returns the new file's
+/// signature.
+pub(super) fn replace(
+    home: &Home,
+    file: &Claimed,
+    signature: Signature,
+    content: &[u8],
+) -> io::Result<Signature> {
+    let aside = home.work.join(format!(".redacted-{}", signature.inode));
+    let mut out = platform::create_private(&aside)?;
+    out.write_all(content)?;
+    out.sync_all()?;
+    let now = Signature::of(&out.metadata()?);
+    std::fs::rename(&aside, file.path(home))?;
+    // The ledger will name the new file: the old one must not come back after a power loss.
+    platform::sync_dir(&home.work)?;
+    Ok(now)
 }

@@ -12,14 +12,15 @@ use std::time::Duration;
 use tracing::{error, warn};
 
 use super::settler::Order;
-use super::unit::{Judged, LearnedSession, Recording, Reply, Unit};
-use crate::memory::{MemoryError, Writer};
+use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
+use crate::memory::{MemoryError, Writer, carry};
 use crate::outbox::{Journal, Output, Record};
 use crate::platform::{self, Clock};
-use crate::session::{Effect, SessionKey};
+use crate::session::{Effect, Envelope, LogFiles, SessionKey};
 use crate::spool::Home;
 use crate::stages::session_log::SessionLog;
 use crate::state::State;
+use crate::training::set::SetLine;
 
 /// Files in one commit at most.
 const BATCH: usize = 64;
@@ -45,6 +46,8 @@ pub(super) struct Recorder {
 enum Trouble {
     /// Storage is in trouble, whatever the batch.
     Storage(String),
+    /// memory.db is damaged.
+    Damaged(MemoryError),
     /// One of the batch's own records cannot be stored.
     Unit(MemoryError),
 }
@@ -96,11 +99,16 @@ impl Recorder {
     /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
     fn tidy(&mut self, inbox: &Receiver<Unit>, settler: &Sender<Order>) -> bool {
         loop {
-            match self.memory.index_some(INDEX_STEP) {
+            let stepped = self.memory.index_some(INDEX_STEP).and_then(|left| match left {
+                // Meanings come last: nobody waits for them.
+                0 => self.memory.embed_some(INDEX_STEP),
+                left => Ok(left),
+            });
+            match stepped {
                 Ok(0) => break,
                 Ok(_) => {}
                 Err(problem) => {
-                    warn!(error = %problem, "the full-text index could not be brought on");
+                    warn!(error = %problem, "the index of memory.db could not be brought on");
                     return false;
                 }
             }
@@ -121,12 +129,11 @@ impl Recorder {
     fn record(&mut self, mut units: Vec<Unit>) -> Vec<Recording> {
         match self.try_record(&mut units) {
             Ok(batch) => vec![Recording { units, batch }],
-            Err(Trouble::Storage(message)) => {
-                for unit in units {
-                    let _ = unit.reply.send(Reply::Stalled(message.clone()));
-                }
-                Vec::new()
-            }
+            Err(Trouble::Storage(message)) => stalled(units, &message),
+            Err(Trouble::Damaged(problem)) => match self.begin_anew(&problem) {
+                Ok(()) => stalled(units, "memory.db was damaged; a new one is begun"),
+                Err(message) => stalled(units, &message),
+            },
             Err(Trouble::Unit(problem)) if units.len() == 1 => {
                 for unit in units {
                     let (message, hint) = (problem.to_string(), problem.hint());
@@ -136,6 +143,20 @@ impl Recorder {
             }
             Err(Trouble::Unit(_)) => units.into_iter().flat_map(|unit| self.record(vec![unit])).collect(),
         }
+    }
+
+    /// Sets a damaged memory.db aside and goes on with a new one. What the old one knew, `atles rebuild` makes anew
+    /// from `done/`; the ledger still knows what was learned.
+    fn begin_anew(&mut self, problem: &MemoryError) -> Result<(), String> {
+        let path = self.home.memory_db();
+        let stamp = self.clock.now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let aside = carry::set_aside(&path, &stamp).map_err(|error| format!("memory.db: {error}"))?;
+        self.memory = Writer::open(&path).map_err(|error| error.to_string())?;
+        error!(
+            %problem, aside = %aside.display(),
+            "memory.db was damaged; it is set aside and a new one is begun. `atles rebuild` makes it anew from done/"
+        );
+        Ok(())
     }
 
     fn try_record(&mut self, units: &mut [Unit]) -> Result<Option<crate::outbox::Place>, Trouble> {
@@ -152,7 +173,7 @@ impl Recorder {
         platform::failpoint("recorder.rows_written");
         // Only now, when no session can spoil the batch any more: this moves texts out of the envelopes.
         let mut outputs = Vec::new();
-        units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, &mut outputs));
+        units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, now, &mut outputs));
         let place = match outputs.is_empty() {
             true => None,
             false => Some(self.journal.append(&outputs).map_err(|error| storage("the journal", &error))?),
@@ -169,6 +190,14 @@ impl Recorder {
     }
 }
 
+/// The files are tried again a little later.
+fn stalled(units: Vec<Unit>, message: &str) -> Vec<Recording> {
+    for unit in units {
+        let _ = unit.reply.send(Reply::Stalled(message.to_owned()));
+    }
+    Vec::new()
+}
+
 fn storage(what: &str, error: &std::io::Error) -> Trouble {
     let full = if platform::is_disk_full(error) { "the disk is full" } else { "a write failed" };
     Trouble::Storage(format!("{what}: {full}: {error}"))
@@ -178,6 +207,7 @@ impl From<MemoryError> for Trouble {
     fn from(problem: MemoryError) -> Self {
         match problem {
             MemoryError::TooMany { .. } | MemoryError::Json(_) => Trouble::Unit(problem),
+            MemoryError::Damaged(_) => Trouble::Damaged(problem),
             _ => Trouble::Storage(problem.to_string()),
         }
     }
@@ -200,7 +230,7 @@ impl Unit {
     }
 }
 
-fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
+fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<Record>) {
     let LearnedSession { envelope, replaces, stages, recorded, .. } = session;
     let key = envelope.key;
     let mut trained = false;
@@ -222,7 +252,7 @@ fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
         Effect::SessionLog(files) => Some(*files),
         _ => None,
     });
-    let Some(wanted) = wanted else { return };
+    let wanted = wanted.unwrap_or(LogFiles { per_session: false, master: false });
     let pipeline = format!("atles {}", env!("CARGO_PKG_VERSION"));
     let log = SessionLog::new(envelope, &recorded.stored, &pipeline, std::mem::take(stages));
     if wanted.per_session
@@ -236,6 +266,35 @@ fn outputs_of(session: &mut LearnedSession, out: &mut Vec<Record>) {
     {
         out.push(Record { key, output: Output::MasterLine(line) });
     }
+    // Last: this takes the chat out of the envelope, which the log still counts.
+    out.extend(set_line(envelope, replaces.is_some(), recorded, now).map(|output| Record { key, output }));
+}
+
+/// The session's line in the training set. A revision without answers worth learning takes the session out.
+fn set_line(
+    envelope: &mut Envelope,
+    is_revision: bool,
+    recorded: &Recorded,
+    now: jiff::Timestamp,
+) -> Option<Output> {
+    let chat = envelope.effects.iter_mut().find_map(|effect| match effect {
+        Effect::TrainingSet { chat } => Some(chat),
+        _ => None,
+    })?;
+    let answers = chat.iter().filter(|turn| turn.learn).count();
+    if answers == 0 && !is_revision {
+        return None;
+    }
+    let line = SetLine {
+        identity: envelope.identity.to_string(),
+        key: envelope.key.to_string(),
+        session_id: envelope.session.session_id.clone(),
+        stem: recorded.stem.clone(),
+        at: now.as_millisecond(),
+        answers,
+        chat: std::mem::take(chat),
+    };
+    serde_json::to_vec(&line).ok().map(Output::SetLine)
 }
 
 /// Gives names to the small files of a session.

@@ -5,7 +5,7 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 
 use super::backoff::pause;
 use super::chain::{Chain, ChainEnd, Failure, Step};
@@ -14,7 +14,9 @@ use super::settler::{Order, finish_move};
 use super::standing::{Opening, Standing, judge};
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
 use super::verdict::{dead_letter, unreadable};
+use crate::forget::{Forgotten, Recognised};
 use crate::platform::{Clock, Signature};
+use crate::session::formats::Decoded;
 use crate::session::{Effect, Envelope, FileFacts, Identity, SessionKey};
 use crate::spool::{Claimed, Home, ReadError};
 use crate::state::{Attempt, FileRecord, Outcome, State, StateError};
@@ -59,6 +61,7 @@ pub(super) struct Runner {
     pub(super) clock: Clock,
     pub(super) reservations: Reservations,
     pub(super) examples: Arc<SeenExamples>,
+    pub(super) forgotten: Arc<Forgotten>,
     pub(super) recorder: Sender<Unit>,
     pub(super) settler: Sender<Order>,
     pub(super) stop: watch::Receiver<Stop>,
@@ -70,6 +73,7 @@ pub(super) struct Runner {
 enum End {
     Judged(Judged),
     Fate(Fate),
+    Again,
 }
 
 impl From<StateError> for End {
@@ -119,6 +123,7 @@ impl Runner {
         let judged = match self.judge_file(&mut trip, &mut reserved).await {
             Ok(judged) | Err(End::Judged(judged)) => judged,
             Err(End::Fate(fate)) => return Ok(fate),
+            Err(End::Again) => return Err(Again),
         };
         self.commit(trip, judged).await
     }
@@ -182,13 +187,44 @@ impl Runner {
         let decoded = super::contain::contain(|| trip.chain.decode.decode(&bytes, &name));
         let failure = match decoded {
             Ok(Ok(mut decoded)) => {
+                self.leave_out_forgotten(trip, &bytes, &decoded)?;
                 trip.skipped = std::mem::take(&mut decoded.skipped);
+                if !trip.skipped.is_empty() {
+                    info!(file = name, left_out = trip.skipped.join("; "), "not all of the file was read");
+                }
                 return Ok(envelopes(decoded, &name, signature.size));
             }
             Ok(Err(error)) => Failure::from(error),
             Err(panic) => Failure::panic("decode", panic),
         };
         Err(End::Judged(dead_letter(failure, trip.file, &trip.record, self.now(), signature.size)))
+    }
+
+    /// What was forgotten does not come back: it leaves the file before anything else is done with it.
+    fn leave_out_forgotten(&self, trip: &mut Trip<'_>, bytes: &[u8], decoded: &Decoded) -> Result<(), End> {
+        let known = self.forgotten.recognise(bytes, &trip.file.shown(), &trip.chain.decode, decoded);
+        if known != Recognised::Nothing && trip.file.changed_since(&self.home, trip.signature) {
+            return Err(End::Again);
+        }
+        let put = |content: &[u8], signature| {
+            super::original::replace(&self.home, trip.file, signature, content)
+                .map_err(|error| End::Fate(Fate::Stalled(format!("cannot write a file in work/: {error}"))))
+        };
+        match known {
+            Recognised::Nothing => Ok(()),
+            Recognised::Some(left) => {
+                put(&left, trip.signature)?;
+                Err(End::Again)
+            }
+            Recognised::All(stub) => {
+                trip.signature = put(&stub, trip.signature)?;
+                Err(End::Judged(Judged::Nothing {
+                    outcome: Outcome::Filtered,
+                    note: "forgotten before".into(),
+                    sessions: decoded.sessions.iter().map(SessionKey::of).collect(),
+                }))
+            }
+        }
     }
 
     /// A file that cannot be read is judged as it lies there.
@@ -372,7 +408,7 @@ fn reserved_examples(session: &LearnedSession) -> (Identity, SessionKey, Vec<u64
     (envelope.identity, envelope.key, signatures.unwrap_or_default())
 }
 
-fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -> Vec<Envelope> {
+pub(super) fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -> Vec<Envelope> {
     let (format, sessions) = (decoded.format, decoded.sessions.len());
     let facts = |index| FileFacts { name: name.to_owned(), size, format, index, sessions };
     decoded
@@ -384,7 +420,7 @@ fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -
 }
 
 /// Where a file holds several versions of one session, only the longest is learned.
-fn longest_of_each(mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
+pub(super) fn longest_of_each(mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
     if envelopes.len() > 1 {
         envelopes.sort_by_key(|envelope| std::cmp::Reverse(envelope.session.messages.len()));
         let mut seen = std::collections::HashSet::new();

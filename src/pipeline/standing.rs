@@ -1,9 +1,9 @@
-use crate::session::{Envelope, Identity, SessionKey, opening};
+use crate::session::{Envelope, Identity, SessionKey, opening, own_id};
 use crate::state::{LearnedRecord, State, StateError};
 
 /// What the ledger says of a decoded session.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(crate) enum Standing {
     /// Never seen.
     New,
     /// Continues, or changes, a session that was learned; takes its place.
@@ -16,14 +16,14 @@ pub(super) enum Standing {
 
 /// How a session begins, by which revisions are told from other chats. Taken before any stage rewrites a text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Opening {
+pub(crate) struct Opening {
     pub(super) messages: usize,
     pub(super) first: u64,
     pub(super) all: u64,
 }
 
 impl Opening {
-    pub(super) fn of(envelope: &Envelope) -> Self {
+    pub(crate) fn of(envelope: &Envelope) -> Self {
         let messages = envelope.session.messages.len();
         Opening { messages, first: opening(&envelope.session, 1), all: opening(&envelope.session, messages) }
     }
@@ -33,7 +33,7 @@ impl Opening {
 /// its own, so that neither takes the other's place.
 ///
 /// The caller holds the reservation of the session's identity.
-pub(super) fn judge(
+pub(crate) fn judge(
     state: &State,
     envelope: &mut Envelope,
     opening: Opening,
@@ -60,7 +60,7 @@ pub(super) fn judge(
 
 /// Gives a chat that reuses the id of another one an id of its own.
 pub(super) fn give_own_id(envelope: &mut Envelope, opening: Opening) {
-    envelope.session.session_id = format!("{}~{:08x}", envelope.session.session_id, opening.first >> 32);
+    envelope.session.session_id = own_id(&envelope.session.session_id, opening.first);
     envelope.key = SessionKey::of(&envelope.session);
     envelope.identity = Identity::of(&envelope.session);
 }

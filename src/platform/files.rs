@@ -1,6 +1,6 @@
 use std::ffi::OsString;
 use std::fs::{File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind};
+use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
@@ -106,6 +106,21 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
     options.open(path)
+}
+
+/// Writes a whole private file in the place of another, if there is one: a reader sees the old one or the new, also
+/// after a loss of power.
+pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(ErrorKind::InvalidInput)?;
+    let mut aside = OsString::from(".");
+    aside.push(name);
+    aside.push(".new");
+    let aside = path.with_file_name(aside);
+    let mut file = create_private(&aside)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&aside, path)?;
+    path.parent().map_or(Ok(()), sync_dir)
 }
 
 /// Takes an open file away from all but its owner. Of somebody else's file that cannot be done; the folder it lies in

@@ -1,10 +1,11 @@
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Identity, Learned, Role, Session, SessionKey};
+use super::{Identity, Learned, Role, Session, SessionKey, SpokenTurn};
 use crate::text::reading::Readings;
 
 /// A session on its way through the chain.
@@ -84,6 +85,13 @@ pub enum Effect {
         examples: usize,
         /// Hashes by which later near-duplicates are recognised, one an example.
         signatures: Vec<u64>,
+        /// Where in the session the answers of the examples stand, one an example.
+        answers: Vec<Range<usize>>,
+    },
+    /// The session in the training set, in the place of an earlier revision.
+    TrainingSet {
+        /// The chat, with the answers marked that are worth learning.
+        chat: Vec<SpokenTurn>,
     },
     /// A session log, a line in the master log, and the statistics.
     SessionLog(LogFiles),
@@ -123,6 +131,7 @@ impl fmt::Debug for Effect {
         match self {
             Effect::Memory(_) => f.write_str("Memory"),
             Effect::TrainingData { examples, .. } => write!(f, "TrainingData({examples} examples)"),
+            Effect::TrainingSet { chat } => write!(f, "TrainingSet({} turns)", chat.len()),
             Effect::SessionLog(_) => f.write_str("SessionLog"),
             Effect::RedactedOriginal(_) => f.write_str("RedactedOriginal"),
         }

@@ -87,6 +87,11 @@ pub(crate) fn opening(session: &Session, count: usize) -> u64 {
     u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
+/// The id that a chat gets which reuses another one's; `first` is the hash of its first message.
+pub(crate) fn own_id(session_id: &str, first: u64) -> String {
+    format!("{session_id}~{:08x}", first >> 32)
+}
+
 macro_rules! shown_as_hex {
     ($name:ident) => {
         impl fmt::Display for $name {

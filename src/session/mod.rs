@@ -6,10 +6,12 @@ mod key;
 mod learned;
 mod model;
 mod moment;
+mod spoken;
 
 pub use envelope::{Effect, Envelope, FileFacts, Keep, LogFiles, Rewrite};
-pub(crate) use key::opening;
 pub use key::{Identity, SessionKey};
+pub(crate) use key::{opening, own_id};
 pub use learned::{Fact, Feedback, KeyPhrase, Learned, Patterns, Polarity, Preference, Quote, Topic};
 pub use model::{Message, Rating, Role, Session};
 pub use moment::Moment;
+pub use spoken::SpokenTurn;

@@ -98,6 +98,11 @@ impl Home {
         self.root.join("models")
     }
 
+    /// What was forgotten, and when: counts and hashes.
+    pub fn receipts(&self) -> PathBuf {
+        self.root.join("receipts")
+    }
+
     /// The daemon's control socket.
     pub fn socket(&self) -> PathBuf {
         self.root.join("control.sock")

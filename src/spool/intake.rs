@@ -23,7 +23,7 @@ use super::Home;
 use super::claim::{Claimed, Refusal};
 use super::names::{NameFilter, shown};
 use super::readiness::{Decision, Readiness};
-use super::watch::{Hint, HintSink, WatcherKind, watch};
+use super::watch::{Hint, HintSink, LiveHints, WatcherKind, watch};
 use crate::platform::{self, Signature};
 
 /// Hints that may wait; beyond that a rescan is cheaper.
@@ -52,6 +52,8 @@ pub struct IntakeSettings {
     pub watcher: WatcherKind,
     /// Says whether the bytes of a file are whole, so that nothing half-written is claimed.
     pub looks_complete: fn(&[u8]) -> bool,
+    /// Who is told of changes of live files, if anybody.
+    pub live: Option<LiveHints>,
 }
 
 /// What the intake is doing, for `atles status`.
@@ -205,7 +207,7 @@ impl Worker {
         let watcher = match self.settings.watcher {
             WatcherKind::Poll => None,
             WatcherKind::Auto | WatcherKind::Native => {
-                let sink = HintSink::new(self.sink.clone(), self.rescan.clone());
+                let sink = HintSink::new(self.sink.clone(), self.rescan.clone(), self.settings.live.clone());
                 let probe = (self.settings.watcher == WatcherKind::Auto).then_some(PROBE);
                 watch(&self.home.spool, &sink, probe)
                     .inspect_err(|error| {
@@ -216,6 +218,7 @@ impl Worker {
         };
         let kind = if watcher.is_some() { "native" } else { "poll" };
         info!(spool = %self.home.spool.display(), watcher = kind, again, "watching");
+        self.settings.live.iter().for_each(|live| live.set_arriving(watcher.is_some()));
         *lock(&self.status.watcher) = kind;
         *lock(&self.status.trouble) = None;
         self.watched = Some((watcher, id));

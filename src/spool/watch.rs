@@ -1,13 +1,15 @@
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use notify::event::{AccessKind, AccessMode, ModifyKind, RenameMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use serde::{Deserialize, Serialize};
+
+use super::abandoned::live_token;
 
 /// How the daemon learns that something was dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, schemars::JsonSchema)]
@@ -30,23 +32,77 @@ pub(super) struct Hint {
     pub(super) renamed_in: bool,
 }
 
+/// Names of live files that may wait; beyond that all of them are looked at.
+const LIVE_NAMES: usize = 1024;
+
+/// Where the names of live files go as they change, for whoever looks after running chats. Hints like the others.
+#[derive(Debug, Clone)]
+pub struct LiveHints {
+    names: SyncSender<OsString>,
+    missed: Arc<AtomicBool>,
+    arrive: Arc<AtomicBool>,
+}
+
+impl LiveHints {
+    /// The hints, and where they arrive.
+    pub fn new() -> (Self, Receiver<OsString>) {
+        let (names, arriving) = sync_channel(LIVE_NAMES);
+        (LiveHints { names, missed: Arc::default(), arrive: Arc::default() }, arriving)
+    }
+
+    /// Whether changes are noticed at all; if not, the spool has to be read often.
+    pub fn arrive(&self) -> bool {
+        self.arrive.load(Ordering::Acquire)
+    }
+
+    /// Whether a name may have been lost since this was last asked.
+    pub fn take_missed(&self) -> bool {
+        self.missed.swap(false, Ordering::AcqRel)
+    }
+
+    /// Wakes whoever waits for a name.
+    pub fn wake(&self) {
+        let _ = self.names.try_send(OsString::new());
+    }
+
+    pub(super) fn set_arriving(&self, arrive: bool) {
+        self.arrive.store(arrive, Ordering::Release);
+        self.miss();
+    }
+
+    fn miss(&self) {
+        self.missed.store(true, Ordering::Release);
+        self.wake();
+    }
+
+    fn tell(&self, name: &OsStr) {
+        if let Err(TrySendError::Full(_)) = self.names.try_send(name.to_os_string()) {
+            self.missed.store(true, Ordering::Release);
+        }
+    }
+}
+
 /// Where hints go. Never blocks: when the queue is full, or events were lost, a rescan is asked for instead.
 #[derive(Debug, Clone)]
 pub(super) struct HintSink {
     queue: SyncSender<Hint>,
     rescan: Arc<AtomicBool>,
+    live: Option<LiveHints>,
     probe: Arc<OnceLock<(OsString, SyncSender<()>)>>,
 }
 
 impl HintSink {
-    pub(super) fn new(queue: SyncSender<Hint>, rescan: Arc<AtomicBool>) -> Self {
-        HintSink { queue, rescan, probe: Arc::default() }
+    pub(super) fn new(queue: SyncSender<Hint>, rescan: Arc<AtomicBool>, live: Option<LiveHints>) -> Self {
+        HintSink { queue, rescan, live, probe: Arc::default() }
     }
 
     fn accept(&self, event: notify::Result<Event>) {
         let event = match event {
             Ok(event) if !event.need_rescan() => event,
-            _ => return self.rescan.store(true, Ordering::Release),
+            _ => {
+                self.live.iter().for_each(LiveHints::miss);
+                return self.rescan.store(true, Ordering::Release);
+            }
         };
         let renamed_in = match event.kind {
             EventKind::Modify(ModifyKind::Name(RenameMode::To | RenameMode::Both)) => true,
@@ -56,6 +112,9 @@ impl HintSink {
             _ => return,
         };
         let Some(name) = event.paths.last().and_then(|path| path.file_name()) else { return };
+        if live_token(name).is_some() {
+            return self.live.iter().for_each(|live| live.tell(name));
+        }
         if let Some((probe, heard)) = self.probe.get()
             && probe == name
         {
@@ -115,7 +174,7 @@ mod tests {
     fn sink(room: usize) -> (HintSink, std::sync::mpsc::Receiver<Hint>, Arc<AtomicBool>) {
         let (queue, hints) = sync_channel(room);
         let rescan = Arc::new(AtomicBool::new(false));
-        (HintSink::new(queue, rescan.clone()), hints, rescan)
+        (HintSink::new(queue, rescan.clone(), None), hints, rescan)
     }
 
     #[test]
@@ -149,5 +208,22 @@ mod tests {
             .find(|hint| hint.name == "a.json")
             .unwrap();
         assert!(renamed.renamed_in);
+    }
+
+    #[test]
+    fn a_live_file_is_told_to_who_looks_after_it_and_to_nobody_else() {
+        let (live, names) = LiveHints::new();
+        let (queue, hints) = sync_channel(4);
+        let sink = HintSink::new(queue, Arc::default(), Some(live.clone()));
+        let written = |name: &str| {
+            Event::new(EventKind::Modify(ModifyKind::Any)).add_path(format!("/spool/{name}").into())
+        };
+        sink.accept(Ok(written(".live-1.jsonl")));
+        assert_eq!(names.try_recv().unwrap(), ".live-1.jsonl");
+        assert!(hints.try_recv().is_err() && !live.take_missed());
+        (0..=LIVE_NAMES).for_each(|_| sink.accept(Ok(written(".live-1.jsonl"))));
+        assert!(live.take_missed() && !live.take_missed());
+        sink.accept(Ok(Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
+        assert!(live.take_missed());
     }
 }

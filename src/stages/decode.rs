@@ -15,7 +15,7 @@ use crate::session::formats::{
 #[serde(default, deny_unknown_fields)]
 pub struct DecodeSettings {
     /// The format of the files: `auto` tells it by the shape of each file, which is right unless one app's files are
-    /// taken for something else. Else one of `atles`, `openai`, `sharegpt`, `chatgpt`, `claude`, `jsonl`.
+    /// taken for something else.
     pub format: Format,
     /// Conversations read from one file, at most. A file with more is refused.
     pub max_sessions: usize,

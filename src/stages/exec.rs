@@ -11,10 +11,10 @@ use serde::{Deserialize, Serialize};
 use tokio::process::Command;
 use tokio::sync::Semaphore;
 
-use super::program::{self, Ended, Failed};
 use crate::config::ByteSize;
 use crate::pipeline::patch::{accept, envelope_json, own_words};
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
+use crate::platform::program::{self, Ended, Failed};
 use crate::session::Envelope;
 
 /// Lines of a program's standard error that are logged for one session.

@@ -35,6 +35,12 @@ pub struct FactsSettings {
     pub min_confidence: f64,
 }
 
+/// Whether of an attribute a later value takes the earlier one's place.
+#[cfg(feature = "http")]
+pub(super) fn is_exclusive(attribute: &str) -> bool {
+    RULES.iter().any(|rule| rule.attribute == attribute && rule.exclusive)
+}
+
 impl Default for FactsSettings {
     fn default() -> Self {
         FactsSettings { disable: Vec::new(), min_confidence: 0.5 }

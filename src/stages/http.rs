@@ -10,7 +10,7 @@ use crate::pipeline::{Problem, Services, Stage, StageConfig};
 
 #[cfg(feature = "http")]
 #[path = "http_client.rs"]
-mod client;
+pub(super) mod client;
 
 /// Posts each session to a server.
 ///

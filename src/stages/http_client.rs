@@ -20,7 +20,7 @@ const CREDENTIALS: [&str; 5] = ["authorization", "proxy-authorization", "cookie"
 const RESERVED: [&str; 4] = ["content-length", "transfer-encoding", "connection", "upgrade"];
 
 /// The stage: built once, used by all sessions at once.
-pub(super) struct Http {
+pub(in crate::stages) struct Http {
     client: Client,
     url: Url,
     /// Scheme, host and port, for notes and errors: never the path, which may be a secret.
@@ -31,7 +31,7 @@ pub(super) struct Http {
 
 impl Http {
     /// Checks the settings. `env` reads the environment.
-    pub(super) fn new(
+    pub(in crate::stages) fn new(
         config: &HttpSettings,
         env: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, Vec<Problem>> {
@@ -69,11 +69,7 @@ impl Stage for Http {
             envelope.note = Some(format!("would post to {}", self.server));
             return Ok(Verdict::Continue);
         }
-        let body = envelope_json(envelope, cx.name, cx.attempt)?;
-        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
-        let response = request.send().await.map_err(|error| self.broken("could not be asked", error))?;
-        self.judge(&response)?;
-        let answer = self.read(response).await?;
+        let answer = self.post(envelope_json(envelope, cx.name, cx.attempt)?).await?;
         accept(&answer, envelope, cx.name)
     }
 
@@ -83,6 +79,19 @@ impl Stage for Http {
 }
 
 impl Http {
+    /// Posts a JSON document and reads the answer.
+    pub(in crate::stages) async fn post(&self, body: Vec<u8>) -> Result<Vec<u8>, StageError> {
+        let request = self.client.post(self.url.clone()).headers(self.headers.clone()).body(body);
+        let response = request.send().await.map_err(|error| self.broken("could not be asked", error))?;
+        self.judge(&response)?;
+        self.read(response).await
+    }
+
+    /// Scheme, host and port.
+    pub(in crate::stages) fn server(&self) -> &str {
+        &self.server
+    }
+
     fn judge(&self, response: &Response) -> Result<(), StageError> {
         let status = response.status();
         if status.is_success() {

@@ -61,11 +61,11 @@ pub struct SessionLog {
     pub tokens_processed: u64,
     /// New messages, preferences and facts in memory.db.
     pub memory_items_created: u64,
-    /// Whether a training run used the session.
+    /// Whether a run that used the session made a version that was promoted.
     pub fine_tune_applied: bool,
     /// Loss on the held-out examples after that run.
     pub fine_tune_loss: Option<f64>,
-    /// The model version that run made, or the current one.
+    /// The version that run made, or the current one where that was rejected.
     pub model_version: Option<String>,
     /// What is better than before, in short sentences with counts.
     pub improvements: Vec<String>,
@@ -81,9 +81,12 @@ pub struct SessionLog {
     pub pipeline: String,
     /// What the stages did, in order.
     pub stages: Vec<StageRun>,
-    /// The training run that used the session.
+    /// The training run that used the session; `queued` while none has.
     pub training_run: Option<String>,
 }
+
+/// What stands in `training_run` of a session that waits for its run.
+pub const QUEUED: &str = "queued";
 
 /// What one stage did with a session.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -135,9 +138,13 @@ impl SessionLog {
             user_id: session.user_id.clone(),
             pipeline: pipeline.to_owned(),
             stages,
-            training_run: None,
+            training_run: envelope.effects.iter().any(is_queued).then(|| QUEUED.to_owned()),
         }
     }
+}
+
+fn is_queued(effect: &Effect) -> bool {
+    matches!(effect, Effect::TrainingSet { chat } if chat.iter().any(|turn| turn.learn))
 }
 
 fn improvements(envelope: &Envelope, stored: &Stored) -> Vec<String> {
@@ -228,6 +235,7 @@ mod tests {
             lines: String::new(),
             examples: 1,
             signatures: Vec::new(),
+            answers: Vec::new(),
         });
         envelope
     }

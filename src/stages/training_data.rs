@@ -181,6 +181,10 @@ impl Stage for TrainingData {
             lines,
             examples: kept.len(),
             signatures: kept.iter().map(|one| one.signature).collect(),
+            answers: kept
+                .iter()
+                .filter_map(|one| Some(judged.get(one.index)?.exchange.answered.clone()))
+                .collect(),
         });
         Ok(Verdict::Continue)
     }

@@ -31,7 +31,7 @@ async fn run(config: TrainingDataSettings, services: &Services, envelope: &mut E
 async fn run_stage(stage: &dyn Stage, envelope: &mut Envelope, dry_run: bool) -> (String, String) {
     let cx = StageContext { name: "training_data", attempt: 1, dry_run };
     assert_eq!(stage.process(envelope, &cx).await.unwrap(), Verdict::Continue);
-    let Some(Effect::TrainingData { lines, examples, signatures }) = envelope.effects.pop() else {
+    let Some(Effect::TrainingData { lines, examples, signatures, .. }) = envelope.effects.pop() else {
         panic!("no effect");
     };
     assert_eq!((lines.lines().count(), signatures.len()), (examples, examples));

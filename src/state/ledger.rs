@@ -156,6 +156,14 @@ impl State {
         self.store.get(&Key::Value { stage, key }.bytes())
     }
 
+    /// A record that the watched sources keep.
+    ///
+    /// # Errors
+    /// If the store or the record cannot be read.
+    pub fn source<T: serde::de::DeserializeOwned>(&self, key: &[u8]) -> Result<Option<T>, StateError> {
+        self.read(&Key::Source(key))
+    }
+
     fn checkpoint_keys(&self, session: &SessionKey) -> Result<Vec<Vec<u8>>, StateError> {
         let mut keys = Vec::new();
         self.store.scan(&[b"c".as_slice(), &session.0].concat(), &mut |key, _| {
@@ -205,6 +213,11 @@ impl StateBatch {
     /// Sets a value a stage keeps for itself.
     pub fn put_value(&mut self, stage: &str, key: &[u8], value: Vec<u8>) {
         self.0.writes.push((Key::Value { stage, key }.bytes(), Some(value)));
+    }
+
+    /// Sets a record that the watched sources keep.
+    pub fn put_source<T: serde::Serialize>(&mut self, key: &[u8], record: &T) {
+        self.put(&Key::Source(key), record);
     }
 
     /// Keeps what an outside stage added to a session.

@@ -3,10 +3,13 @@
 //! The folders are the truth; this store is an index over them that can be rebuilt. It answers: was this content
 //! learned already, how often was this file tried and when next, what did an outside stage add before the crash.
 //!
-//! One thread writes (the settler, see [`crate::pipeline`]); any thread reads.
+//! The settler (see [`crate::pipeline`]) writes what becomes of files; the thread of the sources writes its own records.
+//! Any thread reads.
 
+pub mod forget;
 mod ledger;
 mod records;
+mod rewrite;
 mod sled_store;
 mod store;
 
@@ -14,5 +17,6 @@ pub use ledger::{State, StateBatch};
 pub use records::{
     Attempt, Checkpoint, FileRecord, LearnedRecord, LedgerEntry, Outcome, RecordError, SettledMark, Totals,
 };
+pub use rewrite::finish_rewrite;
 pub use sled_store::SledStore;
 pub use store::{Batch, InMemoryStore, StateError, StateStore};

@@ -199,6 +199,7 @@ pub(super) enum Key<'a> {
     Stem(&'a str),
     Checkpoint { session: &'a SessionKey, stage: &'a str, part: u16 },
     Value { stage: &'a str, key: &'a [u8] },
+    Source(&'a [u8]),
 }
 
 impl Key<'_> {
@@ -215,6 +216,7 @@ impl Key<'_> {
                 [b"c".as_slice(), &session.0, stage.as_bytes(), &[0], &part.to_be_bytes()].concat()
             }
             Key::Value { stage, key } => [b"v".as_slice(), stage.as_bytes(), &[0], key].concat(),
+            Key::Source(key) => [b"o", *key].concat(),
         }
     }
 }

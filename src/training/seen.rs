@@ -83,6 +83,12 @@ impl SeenExamples {
         self.lock().remove(owner(session), |_| true);
     }
 
+    /// Forgets everything, to be filled anew.
+    pub fn clear(&self) {
+        let mut index = self.lock();
+        *index = Index::new(index.capacity);
+    }
+
     /// How many signatures are held, committed and reserved.
     pub fn len(&self) -> usize {
         self.lock().live

@@ -4,9 +4,33 @@
 
 mod cli;
 mod demo;
+mod forget;
+mod import;
+mod launch;
 mod learn;
+mod live;
 mod pipeline;
+#[cfg(all(feature = "trainer", feature = "http"))]
+mod publishing;
+mod rebuild;
 mod redaction;
+mod service;
+mod sources;
 mod spool;
+#[cfg(all(feature = "trainer", feature = "http"))]
+#[expect(dead_code, reason = "the library's own tests use the rest")]
+#[path = "../stand_in/mod.rs"]
+mod stand_in;
 mod state;
 mod support;
+#[cfg(feature = "trainer")]
+#[path = "../../src/training/model/tiny.rs"]
+mod tiny;
+/// For `tiny`, which the library's own tests use too.
+#[cfg(feature = "trainer")]
+mod training {
+    pub(crate) use atles::training::gguf;
+}
+#[cfg(feature = "trainer")]
+#[path = "training.rs"]
+mod training_runs;

@@ -27,6 +27,12 @@ def new_token() -> str:
     return "%012x%s" % (int(time.time() * 1000), os.urandom(10).hex())
 
 
+def run_mark() -> str:
+    """What tells ``atles run`` which files its app made."""
+    run = os.environ.get("ATLES_RUN", "")
+    return "-run-" + run if re.fullmatch("[0-9a-f]{8,32}", run) else ""
+
+
 class LiveFile:
     """An open live file, locked as long as this process has it open."""
 
@@ -34,7 +40,7 @@ class LiveFile:
         """Writes a new live file. Raises OSError."""
         self.folder = folder
         self.fsync = fsync
-        self._path = str(folder / (PREFIX + new_token() + SUFFIX))
+        self._path = str(folder / (PREFIX + new_token() + run_mark() + SUFFIX))
         self._open(self._path, head, lines)
         if fsync:
             sync_folder(folder)
@@ -224,7 +230,7 @@ def publish(folder: Path, session_id: str, content: bytes) -> Path:
         finally:
             os.close(fd)
         # The token makes the name new, so that a plain rename replaces nothing.
-        target = folder / ("completed_%s-%s.json" % (file_part(session_id), token[4:20]))
+        target = folder / ("completed_%s-%s%s.json" % (file_part(session_id), token[4:20], run_mark()))
         os.rename(aside, target)
     except BaseException:
         try:

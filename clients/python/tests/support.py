@@ -24,10 +24,15 @@ PIPELINE = """version = 1
 [spool]
 settle = "100ms"
 rescan = "1s"
+live_timeout = "300ms"
 [[stage]]
 kind = "decode"
 [[stage]]
+kind = "redact"
+[[stage]]
 kind = "preferences"
+[[stage]]
+kind = "facts"
 [[stage]]
 kind = "memory"
 [[stage]]
@@ -102,6 +107,15 @@ class HomeCase(unittest.TestCase):
         finally:
             child.terminate()
             child.wait(20)
+
+    def known(self) -> List[str]:
+        """The facts and preferences that hold now, each with how often it was said."""
+        query = (
+            "SELECT value || '*' || mentions FROM facts_now"
+            " UNION ALL SELECT object || '*' || mentions FROM preferences_now"
+        )
+        with contextlib.closing(sqlite3.connect(str(self.home / "memory.db"))) as database:
+            return sorted(row[0] for row in database.execute(query))
 
     def learned(self) -> Dict[str, int]:
         """The sessions in memory.db and how many messages each has."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import unittest
 from pathlib import Path
 
-from atles_client import SessionTracker, recover
+from atles_client import SessionTracker, recall, recover
 
-from .support import HomeCase, needs_daemon, wait_for
+from .support import BINARY, HomeCase, needs_daemon, wait_for
 
 TALK = """
 import sys, time
@@ -262,7 +263,7 @@ class WithTheDaemon(HomeCase):
                 tracker.start_session("running-%d" % number)
                 tracker.log_message("user", "I prefer short answers. %d" % number)
                 tracker.log_message("assistant", "Fine.")
-            self.assertEqual(len(self.live()), 3, "the daemon leaves live files alone")
+            self.assertEqual(len(self.live()), 3, "their apps live, however silent they are")
             for tracker in trackers:
                 tracker.end_session()
             done = self.home / "done"
@@ -270,6 +271,55 @@ class WithTheDaemon(HomeCase):
             wait_for(lambda: len(self.learned()) == 3)
         self.assertEqual(self.learned(), {"running-%d" % n: 2 for n in range(3)})
         self.assertEqual(list(self.spool.iterdir()), [])
+
+
+    def test_a_chat_killed_after_any_message_is_learned_to_the_last_one(self):
+        with self.daemon():
+            for count in (1, 2, 5):
+                code = TALK % {"spool": str(self.spool), "count": count, "fsync": count == 2}
+                child = self.start_python(code.replace('"killed"', '"killed-%d"' % count))
+                self.assertEqual(len(child.stdout.read(count)), count)
+                child.kill()
+                child.wait()
+            wait_for(lambda: len(list((self.home / "done").iterdir())) == 3)
+        self.assertEqual(self.learned(), {"killed-%d" % count: count for count in (1, 2, 5)})
+        self.assertEqual((list(self.spool.iterdir()), list((self.home / "failed").iterdir())), ([], []))
+
+    def test_what_is_said_is_recallable_within_a_second_and_never_doubled(self):
+        os.environ["ATLES_BIN"] = BINARY
+        with self.daemon():
+            tracker = SessionTracker(self.spool, user_id="mara")
+            took = []
+            for town in ("Lisbon", "Porto", "Faro", "Braga", "Evora"):
+                said = time.monotonic()
+                tracker.log_message("user", "I live in %s." % town)
+                wait_for(lambda: self.known() == [town + "*1"])
+                took.append(time.monotonic() - said)
+            self.assertLess(sorted(took)[2], 1.0, took)
+            [hit, *_] = recall("Where do I live?", user_id="mara", spool=self.spool)
+            self.assertIn("Evora", hit["text"])
+            tracker.set_metadata("topic", "towns")
+            tracker.log_message("user", "I love green tea.")
+            wait_for(lambda: self.known() == ["Evora*1", "green tea*1"])
+            tracker.end_session()
+            wait_for(lambda: len(list((self.home / "done").iterdir())) == 1)
+            wait_for(lambda: len(self.learned()) == 1)
+            self.assertEqual(self.known(), ["Evora*1", "green tea*1"])
+
+    def test_the_files_of_an_app_carry_the_mark_of_its_run(self):
+        os.environ["ATLES_RUN"] = "0123456789abcdef"
+        tracker = SessionTracker(self.spool)
+        tracker.start_session("s")
+        tracker.log_message("user", "a")
+        self.assertRegex(self.hidden()[0], r"^\.live-[0-9a-f]{32}-run-0123456789abcdef\.jsonl$")
+        tracker.set_metadata("k", 1)
+        tracker.end_session()
+        [name] = [path.name for path in self.spool.iterdir()]
+        self.assertRegex(name, r"^completed_s-[0-9a-f]{16}-run-0123456789abcdef\.json$")
+        os.environ["ATLES_RUN"] = "../../evil"
+        with SessionTracker(self.spool) as other:
+            other.log_message("user", "b")
+        self.assertNotIn("run", " ".join(path.name for path in self.spool.iterdir() if path.name != name))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,12 @@ export function newToken(): string {
   return Date.now().toString(16).padStart(12, "0") + randomBytes(10).toString("hex");
 }
 
+/** What tells `atles run` which files its app made. */
+function runMark(): string {
+  const run = process.env.ATLES_RUN ?? "";
+  return /^[0-9a-f]{8,32}$/.test(run) ? `-run-${run}` : "";
+}
+
 /** An open live file. Node has no file locks, so its first line says which process writes it. */
 export class LiveFile {
   readonly folder: string;
@@ -32,7 +38,7 @@ export class LiveFile {
   constructor(folder: string, head: Head, lines: readonly string[], fsync: boolean) {
     this.folder = folder;
     this.#fsync = fsync;
-    this.#path = path.join(folder, PREFIX + newToken() + SUFFIX);
+    this.#path = path.join(folder, PREFIX + newToken() + runMark() + SUFFIX);
     this.#open(this.#path, head, lines);
     if (fsync) syncFolder(folder);
   }
@@ -202,7 +208,7 @@ export function publish(folder: string, sessionId: string, content: string | Buf
   const aside = path.join(folder, `.end-${token}.json`);
   const part = sessionId.replace(/[^A-Za-z0-9._-]+/g, "-").slice(0, 80) || "session";
   // The token makes the name new, so that a plain rename replaces nothing.
-  const target = path.join(folder, `completed_${part}-${token.slice(4, 20)}.json`);
+  const target = path.join(folder, `completed_${part}-${token.slice(4, 20)}${runMark()}.json`);
   const fd = fs.openSync(aside, NEW, 0o600);
   try {
     try {

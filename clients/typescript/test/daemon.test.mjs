@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
 import * as fs from "node:fs";
 import * as path from "node:path";
 import { test } from "node:test";
@@ -24,6 +25,37 @@ test("a session is done a moment after its end, and live files are left alone", 
   await stop();
   assert.deepEqual(home.learned(), { "running-1": 1, "running-2": 1, "running-3": 1 });
   assert.deepEqual(home.files(), []);
+});
+
+test("a chat killed after any message is learned to the last one", needsDaemon, async (t) => {
+  const home = makeHome(t);
+  const stop = await home.daemon();
+  for (const count of [1, 4]) {
+    const { args } = home.node(`
+      import { SessionTracker } from CLIENT;
+      const tracker = new SessionTracker();
+      tracker.startSession("killed-${count}");
+      for (let n = 0; n < ${count}; n += 1) tracker.logMessage("user", "I like tea. " + n);
+      console.log("said"); setTimeout(() => {}, 60000);`);
+    const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "inherit"] });
+    await new Promise((done) => child.stdout.once("data", done));
+    await new Promise((done) => (child.once("exit", done), child.kill("SIGKILL")));
+  }
+  await waitFor(() => fs.readdirSync(path.join(home.home, "done")).length === 2);
+  await stop();
+  assert.deepEqual(home.learned(), { "killed-1": 1, "killed-4": 4 });
+  assert.deepEqual(home.files(), []);
+});
+
+test("the files of an app carry the mark of its run", (t) => {
+  const home = makeHome(t);
+  process.env.ATLES_RUN = "0123456789abcdef";
+  const tracker = new SessionTracker();
+  tracker.startSession("s");
+  tracker.logMessage("user", "a");
+  assert.match(home.files()[0], /^\.live-[0-9a-f]{32}-run-0123456789abcdef\.jsonl$/);
+  tracker.endSession();
+  assert.match(home.files()[0], /^completed_s-[0-9a-f]{16}-run-0123456789abcdef\.json$/);
 });
 
 test("a tracker starts one daemon that outlives the app", needsDaemon, async (t) => {

@@ -12,6 +12,7 @@ const PIPELINE = `version = 1
 [spool]
 settle = "100ms"
 rescan = "1s"
+live_timeout = "300ms"
 [[stage]]
 kind = "decode"
 [[stage]]

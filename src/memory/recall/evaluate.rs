@@ -72,14 +72,14 @@ pub struct Report {
 }
 
 /// Asks all questions.
-pub fn evaluate(
+pub(super) fn evaluate(
+    recall: &mut Recall,
     conn: &Connection,
     asked: &[Asked],
     cuts: &[usize],
     weights: Weights,
     now: Timestamp,
 ) -> Result<Report, MemoryError> {
-    let mut recall = Recall::default();
     let mut report = Report::default();
     let mut took = Vec::new();
     let deepest = cuts.iter().copied().max().unwrap_or(1);

@@ -87,7 +87,8 @@ pub enum Statement {
     },
 }
 
-/// What a score is made of: `(turn + neighbours + session + statement) × time × recency × role`.
+/// What a score is made of: `(turn + neighbours + session + meaning + statement) × time × recency ×
+/// role`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 pub struct Parts {
     /// BM25 of the turn's own words and its speaker's name.
@@ -96,6 +97,9 @@ pub struct Parts {
     pub neighbours: f64,
     /// From the whole session.
     pub session: f64,
+    /// From standing close to the question in meaning.
+    #[serde(skip_serializing_if = "is_nothing")]
+    pub meaning: f64,
     /// What the statement adds: its own words, or that it answers a wish for advice.
     pub statement: f64,
     /// Factor for being said at the time asked about.
@@ -106,9 +110,15 @@ pub struct Parts {
     pub role: f64,
 }
 
+/// Without the vectors of words the lane is not there, and not told of.
+fn is_nothing(part: &f64) -> bool {
+    *part == 0.0
+}
+
 impl Parts {
     /// The score.
     pub(super) fn total(&self) -> f64 {
-        (self.turn + self.neighbours + self.session + self.statement) * self.time * self.recency * self.role
+        let sum = self.turn + self.neighbours + self.session + self.meaning + self.statement;
+        sum * self.time * self.recency * self.role
     }
 }

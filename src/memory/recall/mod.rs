@@ -10,6 +10,7 @@ mod dates;
 mod evaluate;
 mod fields;
 mod hit;
+mod meaning;
 mod open;
 mod passage;
 mod question;
@@ -19,7 +20,7 @@ mod statements;
 mod times;
 mod weights;
 
-pub use evaluate::{Asked, Latency, Marks, Report, evaluate};
+pub use evaluate::{Asked, Latency, Marks, Report};
 pub use hit::{Hit, Kind, Parts, Span, Statement};
 pub use open::Memory;
 pub use rank::{Query, Recall, Whose};

@@ -1,9 +1,12 @@
 use std::path::{Path, PathBuf};
 
+use jiff::Timestamp;
 use rusqlite::Connection;
 
-use super::{Hit, Query, Recall};
-use crate::memory::{MemoryError, Writer, index, reader};
+use super::evaluate::{Asked, Report, evaluate};
+use super::{Hit, Query, Recall, Weights};
+use crate::memory::embedding::{WordVectors, catch_up, store};
+use crate::memory::{MemoryError, Writer, index, reader, schema};
 
 /// memory.db, opened to be asked. The daemon may be writing meanwhile.
 #[derive(Debug)]
@@ -20,7 +23,7 @@ impl Memory {
             return Ok(None);
         }
         let conn = match reader::open(path) {
-            Ok(conn) if index::is_current(&conn)? => conn,
+            Ok(conn) if schema::vectors_are_current(&conn)? && index::is_current(&conn)? => conn,
             Err(MemoryError::Open { source, .. }) if source.kind() == std::io::ErrorKind::NotFound => {
                 return Ok(None);
             }
@@ -36,15 +39,38 @@ impl Memory {
         Ok(Some(Memory { conn, path: path.to_path_buf(), recall: Recall::default() }))
     }
 
-    /// Brings the index up to date, if it is not.
+    /// Compares meanings too, by these vectors of words.
+    #[must_use]
+    pub fn with_meanings(mut self, vectors: WordVectors) -> Self {
+        self.recall = Recall::with_meanings(vectors);
+        self
+    }
+
+    /// Brings the index, and the meanings of turns where they are compared, up to date, if they are not.
     ///
     /// # Errors
     /// [`MemoryError::Busy`] if another process writes for too long; what is indexed can be asked all the same.
-    pub fn refresh(&self) -> Result<(), MemoryError> {
+    pub fn refresh(&mut self) -> Result<(), MemoryError> {
         if index::is_behind(&self.conn)? {
             index::catch_up(Writer::open(&self.path)?.connection())?;
         }
+        if let Some(reader) = self.recall.meanings()
+            && store::is_behind(&self.conn, reader)?
+        {
+            catch_up(Writer::open(&self.path)?.connection(), reader)?;
+        }
         Ok(())
+    }
+
+    /// Asks questions whose answers are known; tells how much is found.
+    pub fn evaluate(
+        &mut self,
+        asked: &[Asked],
+        cuts: &[usize],
+        weights: Weights,
+        now: Timestamp,
+    ) -> Result<Report, MemoryError> {
+        evaluate(&mut self.recall, &self.conn, asked, cuts, weights, now)
     }
 
     /// The best hits, best first.

@@ -7,13 +7,15 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
 use super::hit::{Hit, Kind, Parts, Span};
+use super::meaning::blend;
 use super::passage::passage;
 use super::question::Question;
 use super::search::{Found, Scored, search};
-use super::statements::{Candidate, Reader};
+use super::statements::{self, Candidate};
 use super::times;
 use super::weights::Weights;
 use crate::memory::MemoryError;
+use crate::memory::embedding::{Reader, WordVectors};
 use crate::memory::index::terms::Terms;
 use crate::session::{Moment, Role};
 
@@ -59,9 +61,21 @@ pub struct Query<'a> {
 #[derive(Debug, Default)]
 pub struct Recall {
     terms: Terms,
+    meanings: Option<Reader>,
 }
 
 impl Recall {
+    /// Compares meanings too, by these vectors of words.
+    #[must_use]
+    pub fn with_meanings(vectors: WordVectors) -> Self {
+        Recall { meanings: Some(Reader::new(vectors)), ..Recall::default() }
+    }
+
+    /// What reads meanings, if it does.
+    pub(super) fn meanings(&mut self) -> Option<&mut Reader> {
+        self.meanings.as_mut()
+    }
+
     /// The best hits, best first. Of an unknown user there are none. The index has to be up to date
     /// ([`crate::memory::index::catch_up`]).
     pub fn find(&mut self, conn: &Connection, query: &Query<'_>) -> Result<Vec<Hit>, MemoryError> {
@@ -76,6 +90,9 @@ impl Recall {
         let scope = times::scope(conn, user, &question.times, query.since)?;
         let keep = 2 * limit + LOOKED_AT;
         let mut found = search(conn, &question.terms, &scope, &query.weights, keep)?;
+        if let Some(reader) = self.meanings.as_mut().filter(|_| query.weights.meaning > 0.0) {
+            blend(conn, query.text, &question, &scope, &query.weights, reader, &mut found)?;
+        }
         if found.turns.is_empty() && !question.times.is_empty() {
             found.turns = times::turns_of(conn, &scope, keep)?;
         }
@@ -182,8 +199,7 @@ impl Ranking<'_> {
             return Ok(None);
         }
         let role = role(found.get(0)?);
-        let scored =
-            scored.copied().unwrap_or(Scored { row, turn: 0.0, neighbours: 0.0, session: 0.0, time: 1.0 });
+        let scored = scored.copied().unwrap_or(Scored { row, ..Scored::default() });
         Ok(Some(Hit {
             session_id: place.session_id.clone(),
             message_id: found.get(4)?,
@@ -201,6 +217,7 @@ impl Ranking<'_> {
                 turn: f64::from(scored.turn),
                 neighbours: f64::from(scored.neighbours),
                 session: f64::from(scored.session),
+                meaning: f64::from(scored.meaning),
                 statement: 0.0,
                 time: f64::from(scored.time),
                 recency: 1.0,
@@ -238,12 +255,12 @@ impl Ranking<'_> {
         for session in sessions {
             let Some(user) = self.places.of(self.conn, session)?.map(|place| place.user) else { continue };
             let mut reader =
-                Reader { conn: self.conn, user, question: self.question, idf: &found.idf, terms };
+                statements::Reader { conn: self.conn, user, question: self.question, idf: &found.idf, terms };
             candidates.extend(reader.of_session(session, &rows)?);
         }
         if let Some(user) = self.user {
             let mut reader =
-                Reader { conn: self.conn, user, question: self.question, idf: &found.idf, terms };
+                statements::Reader { conn: self.conn, user, question: self.question, idf: &found.idf, terms };
             candidates.extend(reader.asked_for()?);
             if self.question.wants_advice && self.query.weights.advice {
                 candidates.extend(reader.for_advice()?);

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use rusqlite::{Connection, params};
 
 use super::Weights;
+use super::times::time_of;
 use crate::memory::MemoryError;
 use crate::memory::index::postings::{Turn, read, session_words, turn_words};
 
@@ -16,12 +17,19 @@ pub(super) struct Scored {
     pub turn: f32,
     pub neighbours: f32,
     pub session: f32,
+    pub meaning: f32,
     pub time: f32,
+}
+
+impl Default for Scored {
+    fn default() -> Self {
+        Scored { row: 0, turn: 0.0, neighbours: 0.0, session: 0.0, meaning: 0.0, time: 1.0 }
+    }
 }
 
 impl Scored {
     pub(super) fn total(&self) -> f32 {
-        (self.turn + self.neighbours + self.session) * self.time
+        (self.turn + self.neighbours + self.session + self.meaning) * self.time
     }
 }
 
@@ -202,7 +210,14 @@ impl Gathered {
             for cluster in self.turns[at..end].chunk_by(|a, b| b.0 - a.0 <= 2 * REACH) {
                 spread(cluster, weights.neighbours, |row, turn, neighbours| {
                     if row >> BITS == *session {
-                        best.offer(Scored { row, turn, neighbours, session: score, time });
+                        best.offer(Scored {
+                            row,
+                            turn,
+                            neighbours,
+                            session: score,
+                            time,
+                            ..Scored::default()
+                        });
                     }
                 });
             }
@@ -212,10 +227,6 @@ impl Gathered {
         add_whole_sessions(&mut turns, &self.sessions, scope, weights, keep);
         turns
     }
-}
-
-fn time_of(scope: &Scope, weights: &Weights, session: i64) -> f32 {
-    1.0 + weights.dates * scope.times.get(&session).copied().unwrap_or(0.0)
 }
 
 /// Turns to each side that gain from a turn.
@@ -270,10 +281,9 @@ fn add_whole_sessions(
         let (session, time) = (score * weights.session, time_of(scope, weights, *session));
         let new = rows.filter(|row| !known.contains(row)).map(|row| Scored {
             row,
-            turn: 0.0,
-            neighbours: 0.0,
             session,
             time,
+            ..Scored::default()
         });
         turns.extend(new.filter(|turn| turn.total() > floor));
     }
@@ -355,7 +365,7 @@ mod tests {
     fn the_best_are_kept_however_many_are_offered() {
         let mut best = Best::new(3);
         for row in [5, 1, 9, 7, 3, 8, 2, 6, 4] {
-            best.offer(Scored { row, turn: row as f32, neighbours: 0.0, session: 0.0, time: 1.0 });
+            best.offer(Scored { row, turn: row as f32, ..Scored::default() });
         }
         let rows: Vec<i64> = best.sorted().iter().map(|turn| turn.row).collect();
         assert_eq!(rows, [9, 8, 7]);

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::search::{Scope, Scored};
+use super::weights::Weights;
 use crate::memory::MemoryError;
 
 /// What happened is told a while afterwards: for so long behind the time asked about a session still fits by half.
@@ -52,6 +53,11 @@ pub(super) fn scope(
     Ok(scope)
 }
 
+/// The factor that turns of a session have for being said at the time asked about.
+pub(super) fn time_of(scope: &Scope, weights: &Weights, session: i64) -> f32 {
+    1.0 + weights.dates * scope.times.get(&session).copied().unwrap_or(0.0)
+}
+
 /// What was said at the time asked about, for a question that names nothing else; the newest session first.
 pub(super) fn turns_of(conn: &Connection, scope: &Scope, keep: usize) -> Result<Vec<Scored>, MemoryError> {
     let mut sessions: Vec<i64> =
@@ -64,7 +70,7 @@ pub(super) fn turns_of(conn: &Connection, scope: &Scope, keep: usize) -> Result<
         let mut statement = conn.prepare_cached(sql)?;
         let left = keep - turns.len();
         for row in statement.query_map(params![session, left as i64], |row| row.get(0))? {
-            turns.push(Scored { row: row?, turn: 0.0, neighbours: 0.0, session: 1.0, time: 1.0 });
+            turns.push(Scored { row: row?, session: 1.0, ..Scored::default() });
         }
         if turns.len() >= keep {
             break;

@@ -18,6 +18,8 @@ pub struct Weights {
     pub recency: f32,
     /// Share that the assistant's, the system's and tools' words keep: the memory is about the user.
     pub not_user: f32,
+    /// What the turn closest in meaning gains, as a share of the best score by words, where meanings are kept.
+    pub meaning: f32,
     /// Whether facts and preferences are results of their own.
     pub statements: bool,
     /// Whether preferences count more for questions that ask for advice.
@@ -40,6 +42,7 @@ impl Default for Weights {
             time: 1.0,
             recency: 0.03,
             not_user: 0.9,
+            meaning: 0.25,
             statements: true,
             advice: true,
         }
@@ -47,8 +50,8 @@ impl Default for Weights {
 }
 
 /// The features that can be switched off to see what they gain.
-pub const FEATURES: [&str; 8] =
-    ["neighbours", "session", "dates", "time", "recency", "roles", "statements", "advice"];
+pub const FEATURES: [&str; 9] =
+    ["neighbours", "session", "dates", "time", "recency", "roles", "meaning", "statements", "advice"];
 
 impl Weights {
     /// These weights without one of the [`FEATURES`]; `None` if there is no such feature.
@@ -61,6 +64,7 @@ impl Weights {
             "time" => self.time = 0.0,
             "recency" => self.recency = 0.0,
             "roles" => self.not_user = 1.0,
+            "meaning" => self.meaning = 0.0,
             "statements" => (self.statements, self.advice) = (false, false),
             "advice" => self.advice = false,
             _ => return None,

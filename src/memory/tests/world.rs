@@ -205,6 +205,7 @@ impl Chat {
             lines: String::new(),
             examples,
             signatures: self.signatures,
+            answers: Vec::new(),
         });
         envelope
     }

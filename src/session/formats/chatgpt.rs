@@ -46,7 +46,8 @@ pub(super) fn read(doc: Doc<'_>, sink: &mut Sink) -> Result<(), DecodeError> {
     };
     let mut reader = Reader { messages: Vec::new(), profile: Map::new(), model: None };
     for node in branch(mapping, current, sink)? {
-        reader.add(node)?;
+        let added = reader.add(node);
+        sink.tolerate(added)?;
     }
     for (key, value) in reader.profile {
         head.extra.insert(key, value);
@@ -61,20 +62,21 @@ pub(super) fn read(doc: Doc<'_>, sink: &mut Sink) -> Result<(), DecodeError> {
 fn branch<'a>(
     mapping: Doc<'a>,
     current: Option<Cow<'a, str>>,
-    sink: &Sink,
+    sink: &mut Sink,
 ) -> Result<Vec<Doc<'a>>, DecodeError> {
     let mut tree = Tree::new();
     mapping.each_entry("an object of nodes by id", |id, node| {
         sink.check_messages(node, tree.len() + 1)?;
         let (mut parent, mut message) = (None, None);
-        node.each_entry("a node object", |key, value| {
+        let walked = node.each_entry("a node object", |key, value| {
             match &*key {
                 "parent" => parent = value.text(),
                 "message" => message = Some(value).filter(|message| !message.is_null()),
                 _ => {}
             }
             Ok(())
-        })?;
+        });
+        sink.tolerate(walked)?;
         tree.add(id, parent, message);
         Ok(())
     })?;

@@ -40,7 +40,7 @@ pub(super) fn read(doc: Doc<'_>, sink: &mut Sink) -> Result<(), DecodeError> {
     let mut turns = Vec::new();
     list.each_item("a list of messages", |index, item| {
         sink.check_messages(item, index + 1)?;
-        turns.push(read_turn(item)?);
+        turns.extend(sink.tolerate(read_turn(item))?);
         Ok(())
     })?;
     let messages: Vec<Message> = branch(turns, leaf).into_iter().filter(has_something).collect();

@@ -4,13 +4,13 @@ use serde::{Deserialize, Serialize};
 use super::detect;
 use super::doc::{Doc, Whole, position};
 use super::error::{DecodeError, DecodeErrorKind};
-use super::jsonl;
-use super::sink::{Limits, Sink};
+use super::sink::{Collected, Limits, Sink, plural};
+use super::{jsonl, live, logs, transcript};
 use crate::session::Session;
 
 /// The formats a chat file may have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Format {
     /// Told by the shape of the file.
     #[default]
@@ -27,6 +27,24 @@ pub enum Format {
     Claude,
     /// A transcript with one message, or one conversation, on each line.
     Jsonl,
+    /// An export of Open WebUI, or one chat of it.
+    OpenWebui,
+    /// An export of LibreChat.
+    Librechat,
+    /// A `*.conversation.json` of LM Studio.
+    LmStudio,
+    /// `messages.jsonl` of a thread of Jan.
+    Jan,
+    /// A transcript of Claude Code.
+    ClaudeCode,
+    /// A rollout of Codex CLI.
+    Codex,
+    /// A chat of Gemini CLI, as a log or in its older form of one document.
+    GeminiCli,
+    /// A chat session of Copilot in VS Code, as a log or in its older form of one document.
+    Copilot,
+    /// Markdown or plain text in which lines such as `User:` say who speaks.
+    Transcript,
 }
 
 impl Format {
@@ -40,6 +58,15 @@ impl Format {
             Format::Chatgpt => "chatgpt",
             Format::Claude => "claude",
             Format::Jsonl => "jsonl",
+            Format::OpenWebui => "open-webui",
+            Format::Librechat => "librechat",
+            Format::LmStudio => "lm-studio",
+            Format::Jan => "jan",
+            Format::ClaudeCode => "claude-code",
+            Format::Codex => "codex",
+            Format::GeminiCli => "gemini-cli",
+            Format::Copilot => "copilot",
+            Format::Transcript => "transcript",
         }
     }
 }
@@ -51,6 +78,8 @@ pub struct Decoded {
     pub format: &'static str,
     /// The chats, in the order of the file. Empty only where all of them are in `skipped`.
     pub sessions: Vec<Session>,
+    /// Indices of the sessions in which a turn is still under way, in formats that tell.
+    pub open: Vec<usize>,
     /// What was left out and why, as counts: `2 conversations without messages`.
     pub skipped: Vec<String>,
 }
@@ -64,19 +93,34 @@ pub fn decode(bytes: &[u8], format: Format) -> Result<Decoded, DecodeError> {
 
 /// As [`decode`], with limits of one's own.
 pub fn decode_within(bytes: &[u8], format: Format, limits: Limits) -> Result<Decoded, DecodeError> {
+    read(bytes, format, Sink::new(limits))
+}
+
+/// As [`decode`], but what cannot be read of a conversation is left out and counted. For exports, which nobody can have
+/// written again.
+pub fn decode_leniently(bytes: &[u8], format: Format) -> Result<Decoded, DecodeError> {
+    read(bytes, format, Sink::lenient(Limits::default()))
+}
+
+fn read(bytes: &[u8], format: Format, mut sink: Sink) -> Result<Decoded, DecodeError> {
+    // A live file says itself what it is.
+    let (bytes, format, torn) = match live::whole_lines(bytes) {
+        Some((whole, torn)) => (whole, Format::Jsonl, torn),
+        None => (bytes, format, 0),
+    };
     let whole = Whole::new(text_of(bytes)?);
-    let mut sink = Sink::new(limits);
     let read_as = match format {
-        Format::Auto => match Doc::parse(&whole) {
-            Ok(doc) => detect::read(doc, &mut sink)?,
-            Err(error) if !looks_like_lines(whole.text) => return Err(error),
-            Err(_) => {
-                jsonl::read(&whole, &mut sink)?;
-                Format::Jsonl
-            }
-        },
+        Format::Auto => read_auto(&whole, &mut sink)?,
         Format::Jsonl => {
             jsonl::read(&whole, &mut sink)?;
+            format
+        }
+        Format::Transcript => {
+            transcript::read(&whole, &mut sink)?;
+            format
+        }
+        _ if logs::is_log(format, &whole) => {
+            logs::read(&whole, format, &mut sink)?;
             format
         }
         _ => {
@@ -84,14 +128,34 @@ pub fn decode_within(bytes: &[u8], format: Format, limits: Limits) -> Result<Dec
             format
         }
     };
-    let (sessions, skipped) = sink.finish(whole.budget.dropped());
-    Ok(Decoded { format: read_as.as_str(), sessions, skipped })
+    let Collected { sessions, open, skipped } = sink.finish(whole.budget.dropped());
+    let mut skipped = skipped;
+    if torn > 0 {
+        skipped.push(format!("{torn} torn {}", plural(torn, "line")));
+    }
+    Ok(Decoded { format: read_as.as_str(), sessions, open, skipped })
+}
+
+fn read_auto(whole: &Whole<'_>, sink: &mut Sink) -> Result<Format, DecodeError> {
+    if let Some(format) = logs::detect(whole) {
+        logs::read(whole, format, sink)?;
+        return Ok(format);
+    }
+    match Doc::parse(whole) {
+        Ok(doc) => detect::read(doc, sink),
+        Err(error) if !looks_like_lines(whole.text) => Err(error),
+        Err(_) => {
+            jsonl::read(whole, sink)?;
+            Ok(Format::Jsonl)
+        }
+    }
 }
 
 /// Whether the bytes are whole JSON, or lines of it. A program that writes a file in place leaves it incomplete for a
 /// while; whoever finds it so had better wait.
 pub fn looks_complete(bytes: &[u8]) -> bool {
     let is_json = |text: &str| serde_json::from_str::<IgnoredAny>(text).is_ok();
+    let bytes = live::whole_lines(bytes).map_or(bytes, |(whole, _)| whole);
     text_of(bytes)
         .is_ok_and(|text| is_json(text) || (looks_like_lines(text) && jsonl::lines(text).all(is_json)))
 }
@@ -132,7 +196,7 @@ fn not_utf8(bytes: &[u8], error: std::str::Utf8Error) -> DecodeError {
     };
     let hint = match bytes {
         [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] => "the file looks like UTF-16: save it as UTF-8",
-        [b'P', b'K', 3, 4, ..] => "the file looks like a zip: unpack it and drop its conversations.json",
+        [b'P', b'K', 3, 4, ..] => "the file looks like a zip: `atles import` reads exports as they come",
         [0x1F, 0x8B, ..] => "the file looks compressed: unpack it first",
         [0x28, 0xB5, 0x2F, 0xFD, ..] => "the file looks compressed: unpack it first",
         _ if torn => "the file was cut short: let the app write it again",

@@ -1,9 +1,11 @@
 use super::decode::Format;
-use super::doc::{Doc, Kind, clipped};
+use super::doc::{Doc, Kind, Whole, clipped};
 use super::error::DecodeError;
 use super::message::names_a_speaker;
 use super::sink::Sink;
-use super::{chatgpt, claude, native, openai, sharegpt};
+use super::{
+    chatgpt, claude, copilot, gemini_cli, librechat, lm_studio, native, open_webui, openai, sharegpt,
+};
 
 /// What a JSON value looks like, told by its keys and never by the file's name.
 #[derive(Clone, Copy)]
@@ -36,12 +38,21 @@ pub(super) fn shape(doc: Doc<'_>) -> Result<Shape<'_>, DecodeError> {
     }
     let (mut mapping, mut chat_messages, mut messages, mut list) = (false, false, false, None);
     let (mut native, mut header, mut text, mut role, mut from) = (false, false, false, false, false);
+    let (mut session, mut program, mut by_session) = (false, None, None);
     doc.each_entry("an object", |key, value| {
         let key = &*key;
         match key {
             "mapping" => mapping = true,
             "chat_messages" => chat_messages = true,
-            "messages" => messages = true,
+            "messages" => {
+                messages = true;
+                program = program.or_else(|| of_messages(value));
+            }
+            "messagesTree" => program = Some(Format::Librechat),
+            "sessionId" => session = true,
+            "projectHash" => by_session = Some(Format::GeminiCli),
+            "requests" if value.kind() == Kind::List => by_session = Some(Format::Copilot),
+            "chat" | "history" if holds_messages(value) => program = Some(Format::OpenWebui),
             "conversations" => list = Some(value),
             "role" | "sender" => role = true,
             "type" => role |= value.text().is_some_and(|name| names_a_speaker(&name)),
@@ -53,6 +64,11 @@ pub(super) fn shape(doc: Doc<'_>) -> Result<Shape<'_>, DecodeError> {
         header |= HEADER.contains(&key);
         Ok(())
     })?;
+    if let Some(format) = program.or(by_session.filter(|_| session))
+        && !(mapping || chat_messages || (messages && native))
+    {
+        return Ok(Shape::Chat(format));
+    }
     Ok(match list {
         _ if mapping => Shape::Chat(Format::Chatgpt),
         _ if chat_messages => Shape::Chat(Format::Claude),
@@ -67,6 +83,50 @@ pub(super) fn shape(doc: Doc<'_>) -> Result<Shape<'_>, DecodeError> {
         None if header => Shape::Header,
         None => Shape::Unknown,
     })
+}
+
+/// What one value of a file with many is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unit {
+    /// A conversation, whole in itself.
+    Conversation,
+    /// A part of one: a message, or a line of a log.
+    Part,
+    /// Nobody knows.
+    Unknown,
+}
+
+/// Tells what a JSON value is by its keys.
+pub(crate) fn unit(bytes: &[u8]) -> Unit {
+    let Ok(text) = std::str::from_utf8(bytes) else { return Unit::Unknown };
+    let whole = Whole::new(text);
+    if super::logs::detect(&whole).is_some() {
+        return Unit::Part;
+    }
+    let is_part = |list| matches!(first_known(list), Ok(Shape::Message(_)));
+    match Doc::parse(&whole).and_then(shape) {
+        Ok(Shape::Chat(_) | Shape::Wrapper(_)) => Unit::Conversation,
+        Ok(Shape::Message(_) | Shape::Header) => Unit::Part,
+        Ok(Shape::List) if Doc::parse(&whole).is_ok_and(is_part) => Unit::Conversation,
+        _ => Unit::Unknown,
+    }
+}
+
+/// Whether the value of `chat` or `history` is that of Open WebUI.
+fn holds_messages(value: Doc<'_>) -> bool {
+    let [messages, history] = value.fields(["messages", "history"]);
+    [messages, history].iter().flatten().any(|found| matches!(found.kind(), Kind::Object | Kind::List))
+}
+
+/// The program whose messages have keys of their own.
+fn of_messages(list: Doc<'_>) -> Option<Format> {
+    let [versions, by_user, parent] =
+        list.first_item()?.fields(["versions", "isCreatedByUser", "parentMessageId"]);
+    match (versions, by_user.or(parent)) {
+        (Some(_), _) => Some(Format::LmStudio),
+        (None, Some(_)) => Some(Format::Librechat),
+        (None, None) => None,
+    }
 }
 
 /// The shape of the first item in a list that has a known one.
@@ -128,7 +188,17 @@ fn read_as(doc: Doc<'_>, format: Format, sink: &mut Sink) -> Result<(), DecodeEr
         Format::Sharegpt => sharegpt::read(doc, sink),
         Format::Chatgpt => chatgpt::read(doc, sink),
         Format::Claude => claude::read(doc, sink),
-        Format::Auto | Format::Jsonl => Err(unknown(doc)),
+        Format::OpenWebui => open_webui::read(doc, sink),
+        Format::Librechat => librechat::read(doc, sink),
+        Format::LmStudio => lm_studio::read(doc, sink),
+        Format::GeminiCli => gemini_cli::read(doc, sink),
+        Format::Copilot => copilot::read(doc, sink),
+        Format::Auto
+        | Format::Jsonl
+        | Format::Jan
+        | Format::ClaudeCode
+        | Format::Codex
+        | Format::Transcript => Err(unknown(doc)),
     }
 }
 

@@ -78,6 +78,11 @@ impl<'a> Doc<'a> {
         Doc::line(whole, whole.text)
     }
 
+    /// The whole text, whatever it is; for limits and places only.
+    pub(super) fn of_all(whole: &'a Whole<'a>) -> Self {
+        Doc { raw: whole.text, root: whole.text, whole }
+    }
+
     /// Checks the syntax of one line of the file as a JSON value.
     pub(super) fn line(whole: &'a Whole<'a>, line: &'a str) -> Result<Self, DecodeError> {
         let doc = Doc { raw: line.trim(), root: line.trim(), whole };
@@ -140,6 +145,50 @@ impl<'a> Doc<'a> {
         let mut json = serde_json::Deserializer::from_str(self.raw);
         let result = json.deserialize_seq(&mut walk);
         self.ended(walk.stopped, result)
+    }
+
+    /// The values under these keys, of equal ones the last; nothing for null, nor where this is no object. For
+    /// formats that are read as far as they can be.
+    pub(super) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<Doc<'a>>; N] {
+        let mut found = [None; N];
+        if self.kind() == Kind::Object {
+            // Every slice was checked before, and the visitor gives no error.
+            let _ = self.each_entry("an object", |key, value| {
+                for (slot, _) in found.iter_mut().zip(names).filter(|(_, name)| *name == key) {
+                    *slot = Some(value).filter(|value| !value.is_null());
+                }
+                Ok(())
+            });
+        }
+        found
+    }
+
+    /// The value under one key, as [`Doc::fields`] has it.
+    pub(super) fn field(self, name: &str) -> Option<Doc<'a>> {
+        let [found] = self.fields([name]);
+        found
+    }
+
+    /// Visits the items of a list; nothing where this is none.
+    pub(super) fn for_each(self, mut visit: impl FnMut(Doc<'a>)) {
+        if self.kind() == Kind::List {
+            let _ = self.each_item("a list", |_, item| {
+                visit(item);
+                Ok(())
+            });
+        }
+    }
+
+    /// The first item of a list; nothing where this is none.
+    pub(super) fn first_item(self) -> Option<Doc<'a>> {
+        let mut first = None;
+        if self.kind() == Kind::List {
+            let _ = self.each_item("a list", |_, item| {
+                first = Some(item);
+                Err(DecodeError::new(DecodeErrorKind::WrongShape, ""))
+            });
+        }
+        first
     }
 
     fn ended(

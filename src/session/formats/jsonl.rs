@@ -53,7 +53,7 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// Only the last line may be one that somebody is still writing.
-fn of_line(mut error: DecodeError, last: bool) -> DecodeError {
+pub(super) fn of_line(mut error: DecodeError, last: bool) -> DecodeError {
     error.truncated &= last;
     if !last {
         error = error.hint("each line of a JSONL file is one JSON value");
@@ -109,7 +109,9 @@ impl<'a> Transcript<'a> {
             let mut head = Head::new(&COMMON);
             if let Some(header) = self.header {
                 header.each_entry("an object", |key, value| {
-                    head.take(&key, value);
+                    if key != "live" || !super::live::is_writer(value.raw()) {
+                        head.take(&key, value);
+                    }
                     Ok(())
                 })?;
             }

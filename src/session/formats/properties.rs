@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 use super::{Format, Limits, decode, decode_within, looks_complete};
 use crate::session::{Message, Moment, Rating, Role, Session};
 
-const FORMATS: [Format; 7] = [
+const FORMATS: [Format; 16] = [
     Format::Auto,
     Format::Atles,
     Format::Openai,
@@ -14,6 +14,15 @@ const FORMATS: [Format; 7] = [
     Format::Chatgpt,
     Format::Claude,
     Format::Jsonl,
+    Format::OpenWebui,
+    Format::Librechat,
+    Format::LmStudio,
+    Format::Jan,
+    Format::ClaudeCode,
+    Format::Codex,
+    Format::GeminiCli,
+    Format::Copilot,
+    Format::Transcript,
 ];
 
 /// The words that the readers look for, so that random JSON gets far into them.
@@ -52,6 +61,28 @@ const KEYS: &[&str] = &[
     "parent_message_uuid",
     "user_context_message_data",
     "refusal",
+    "chat",
+    "history",
+    "currentId",
+    "parentId",
+    "messagesTree",
+    "messageId",
+    "isCreatedByUser",
+    "versions",
+    "currentlySelected",
+    "steps",
+    "thread_id",
+    "parentUuid",
+    "sessionId",
+    "payload",
+    "projectHash",
+    "kind",
+    "k",
+    "v",
+    "requests",
+    "response",
+    "$set",
+    "$rewindTo",
     "$serde_json::private::RawValue",
 ];
 const WORDS: &[&str] = &[
@@ -68,6 +99,10 @@ const WORDS: &[&str] = &[
     "image",
     "tool_use",
     "user_editable_context",
+    "session_meta",
+    "response_item",
+    "gemini",
+    "tool_result",
     "2026-03-02T10:00:00Z",
     "up",
     "a",

@@ -48,13 +48,79 @@ impl fmt::Display for Skip {
 /// Collects what a file comes to, within its limits.
 pub(super) struct Sink {
     limits: Limits,
+    /// What cannot be read of a conversation is left out and counted, instead of refusing it.
+    lenient: bool,
     sessions: Vec<Session>,
+    /// Indices of the sessions in which a turn is still under way.
+    open: Vec<usize>,
     skipped: [usize; Skip::ALL.len()],
+    unread: usize,
+}
+
+/// What a [`Sink`] has collected.
+pub(super) struct Collected {
+    pub(super) sessions: Vec<Session>,
+    pub(super) open: Vec<usize>,
+    /// What was left out, as counts.
+    pub(super) skipped: Vec<String>,
 }
 
 impl Sink {
     pub(super) fn new(limits: Limits) -> Self {
-        Sink { limits, sessions: Vec::new(), skipped: [0; Skip::ALL.len()] }
+        Sink {
+            limits,
+            lenient: false,
+            sessions: Vec::new(),
+            open: Vec::new(),
+            skipped: [0; Skip::ALL.len()],
+            unread: 0,
+        }
+    }
+
+    /// A sink that keeps what can be read of a conversation whose other parts cannot.
+    pub(super) fn lenient(limits: Limits) -> Self {
+        Sink { lenient: true, ..Sink::new(limits) }
+    }
+
+    /// What was read of a part; `None`, and counted, where a lenient sink goes on without it. Limits hold all the same.
+    pub(super) fn tolerate<T>(&mut self, part: Result<T, DecodeError>) -> Result<Option<T>, DecodeError> {
+        match part {
+            Ok(part) => Ok(Some(part)),
+            Err(error) if self.lenient && error.kind != DecodeErrorKind::TooMany => {
+                self.leave_out(1);
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Counts messages, or lines, that could not be read.
+    pub(super) fn leave_out(&mut self, parts: usize) {
+        self.unread += parts;
+    }
+
+    /// Adds the one session of a file that is no JSON.
+    pub(super) fn add_text(&mut self, session: Session) -> Result<(), DecodeError> {
+        if session.messages.is_empty() {
+            self.skip(Skip::Empty);
+        } else if session.messages.len() > self.limits.messages {
+            let message = format!("more than {} messages in one session", self.limits.messages);
+            return Err(DecodeError::new(DecodeErrorKind::TooMany, message));
+        } else {
+            self.sessions.push(session);
+        }
+        Ok(())
+    }
+
+    /// Adds a session in which, if `open`, the last turn is still under way.
+    pub(super) fn add_open(&mut self, doc: Doc<'_>, session: Session, open: bool) -> Result<(), DecodeError> {
+        let before = self.sessions.len();
+        self.check_messages(doc, session.messages.len())?;
+        self.add(doc, session)?;
+        if open && self.sessions.len() > before {
+            self.open.push(before);
+        }
+        Ok(())
     }
 
     /// Adds a session that was read from `doc`; one without messages is left out.
@@ -99,22 +165,25 @@ impl Sink {
         Ok(messages)
     }
 
-    /// The sessions, and what was left out, as counts.
-    pub(super) fn finish(self, dropped_fields: usize) -> (Vec<Session>, Vec<String>) {
+    /// All of it.
+    pub(super) fn finish(self, dropped_fields: usize) -> Collected {
         let mut skipped: Vec<String> = Skip::ALL
             .iter()
             .map(|why| (why, self.skipped[*why as usize]))
             .filter(|(_, count)| *count > 0)
             .map(|(why, count)| format!("{count} {} {why}", plural(count, "conversation")))
             .collect();
+        if self.unread > 0 {
+            skipped.push(format!("{} {} that cannot be read", self.unread, plural(self.unread, "message")));
+        }
         if dropped_fields > 0 {
             let fields = plural(dropped_fields, "field");
             skipped.push(format!("{dropped_fields} unknown {fields} beyond what is kept from one file"));
         }
-        (self.sessions, skipped)
+        Collected { sessions: self.sessions, open: self.open, skipped }
     }
 }
 
-fn plural(count: usize, noun: &str) -> String {
+pub(super) fn plural(count: usize, noun: &str) -> String {
     if count == 1 { noun.to_owned() } else { format!("{noun}s") }
 }

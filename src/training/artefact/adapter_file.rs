@@ -29,7 +29,7 @@ pub fn write_adapter(path: &Path, shape: &Shape, adapter: &Adapter, name: &str) 
     })
 }
 
-/// Reads an adapter back, for a base of some shape.
+/// Reads an adapter back, for a base of some shape. A matrix that others' trainers left alone changes nothing.
 pub fn read_adapter(path: &Path, shape: &Shape) -> Result<Adapter, ModelError> {
     let file = Gguf::open(path)?;
     if file.text("adapter.type")? != "lora" {
@@ -39,22 +39,38 @@ pub fn read_adapter(path: &Path, shape: &Shape) -> Result<Adapter, ModelError> {
         return Err(ModelError::Inconsistent("the adapter is for another architecture".into()));
     }
     let alpha = file.float("adapter.lora.alpha")?;
-    let first = "blk.0.attn_q.weight.lora_a";
-    let tensor = file.tensor(first).ok_or_else(|| GgufError::Tensor(first.into()))?;
-    let rank = tensor.sizes.get(1).copied().unwrap_or(0);
-    if !(1..=1024).contains(&rank) {
-        return Err(ModelError::Inconsistent(format!("the adapter's rank is {rank}")));
-    }
-    let mut adapter = Adapter::new(shape, LoraSettings { rank: rank as usize, alpha }, 0);
+    let rank = rank(&file)?;
+    let mut adapter = Adapter::new(shape, LoraSettings { rank, alpha }, 0);
+    adapter.values.fill(0.0);
+    let mut known = 0;
     for slot in adapter.slots().to_vec() {
-        for (suffix, range) in [("lora_a", slot.a.clone()), ("lora_b", slot.b.clone())] {
-            let name = format!("{}.{suffix}", slot.tensor());
-            let values = file.floats(&name)?;
+        let names = ["lora_a", "lora_b"].map(|part| format!("{}.{part}", slot.tensor()));
+        if names.iter().all(|name| file.tensor(name).is_none()) {
+            continue;
+        }
+        for (name, range) in names.iter().zip([slot.a.clone(), slot.b.clone()]) {
+            let values = file.floats(name)?;
             if values.len() != range.len() {
                 return Err(ModelError::Inconsistent(format!("{name} does not fit the base")));
             }
             adapter.values[range].copy_from_slice(&values);
         }
+        known += 2;
+    }
+    if known != file.tensors().len() {
+        let what = "an adapter that changes more than attention and feed-forward matrices";
+        return Err(ModelError::Unsupported(what.into()));
     }
     Ok(adapter)
+}
+
+/// The rank that all pairs have.
+fn rank(file: &Gguf) -> Result<usize, ModelError> {
+    let of = |suffix: &str| file.tensors().iter().find(|tensor| tensor.name.ends_with(suffix));
+    let tensor = of(".lora_a").ok_or_else(|| GgufError::Tensor("*.lora_a".into()))?;
+    let rank = tensor.sizes.get(1).copied().unwrap_or(0);
+    if !(1..=1024).contains(&rank) {
+        return Err(ModelError::Inconsistent(format!("the adapter's rank is {rank}")));
+    }
+    Ok(rank as usize)
 }

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::gemm::{Packed, turn};
 use super::shape::{Architecture, ModelError, Shape};
 use super::simd::widest;
 use crate::training::gguf::{Gguf, TensorType, expand};
@@ -44,6 +45,36 @@ impl Matrix {
                     || expand(self.kind, bytes, out),
                 );
             });
+    }
+
+    /// Packs rows `from..from + count`, transposed, as the right-hand side of a product. They are expanded a few
+    /// numbers at a time, so that what is expanded never leaves the first cache on its way.
+    pub(super) fn pack_transposed(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
+        /// Weights of a row that are expanded at once: whole blocks of every kind.
+        const PART: usize = 256;
+        /// Rows of parts begin this far apart: not a power of two, or they would crowd the same cache lines.
+        const STRIDE: usize = PART + 16;
+        let row_bytes = self.row_bytes();
+        packed.fill(self.inputs, count, threads, |first, width, panel| {
+            let used = width.min(count - first);
+            let rows = &self.bytes[(from + first) * row_bytes..(from + first + used) * row_bytes];
+            let mut parts = vec![0f32; used * STRIDE];
+            widest(
+                #[inline(always)]
+                || {
+                    for (number, to) in panel.chunks_mut(PART * width).enumerate() {
+                        let weights = to.len() / width;
+                        let block = self.kind.block_weights();
+                        let begin = number * PART / block * self.kind.block_bytes();
+                        let bytes = weights / block * self.kind.block_bytes();
+                        for (row, part) in rows.chunks_exact(row_bytes).zip(parts.chunks_exact_mut(STRIDE)) {
+                            expand(self.kind, &row[begin..begin + bytes], &mut part[..weights]);
+                        }
+                        turn(used, width, to, |j| &parts[j * STRIDE..(j + 1) * STRIDE]);
+                    }
+                },
+            );
+        });
     }
 
     /// Expands one row.

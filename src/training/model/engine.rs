@@ -69,13 +69,15 @@ pub struct EngineSettings {
     pub threads: usize,
     /// Speed or memory.
     pub memory: Memory,
+    /// Let other programs go first, so that chatting stays smooth while a model learns.
+    pub low_priority: bool,
     /// Set to make a pass stop at the next block.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        EngineSettings { threads: 1, memory: Memory::Normal, stop: Arc::default() }
+        EngineSettings { threads: 1, memory: Memory::Normal, low_priority: true, stop: Arc::default() }
     }
 }
 
@@ -111,10 +113,15 @@ const HEAD_ROWS_LOW: usize = 64;
 impl Engine {
     /// Makes threads and room.
     pub fn new(base: Arc<Base>, settings: EngineSettings) -> std::io::Result<Self> {
+        let low_priority = settings.low_priority;
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(settings.threads.max(1))
             .thread_name(|index| format!("train-{index}"))
-            .start_handler(|_| be_nice())
+            .start_handler(move |_| {
+                if low_priority {
+                    crate::platform::be_nice();
+                }
+            })
             .build()
             .map_err(std::io::Error::other)?;
         let state = State {
@@ -165,15 +172,6 @@ impl Engine {
             let mut pass = Pass { base, settings, adapter, state, batch: Batch::new(batch, base) };
             pass.run(backward)
         })
-    }
-}
-
-/// Training waits where a chat wants the processor. Best effort: where it is refused, it runs as it is.
-fn be_nice() {
-    #[cfg(target_os = "linux")]
-    {
-        // On Linux a priority set for the calling "process" is that of the thread.
-        let _ = rustix::process::setpriority_process(None, 15);
     }
 }
 

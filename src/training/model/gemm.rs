@@ -6,6 +6,8 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::simd::widest;
+
 /// How much of the inner dimension is taken at once: a panel of the right-hand side stays in the first cache.
 const DEPTH: usize = 256;
 
@@ -87,8 +89,7 @@ fn tile() -> Tile {
     Arch::new().dispatch(Ask)
 }
 
-/// The right-hand side of a product, in panels: for each run of [`DEPTH`] inner indices, for each panel of columns,
-/// index after index.
+/// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
 #[derive(Debug, Default)]
 pub(super) struct Packed {
     data: Vec<f32>,
@@ -96,52 +97,89 @@ pub(super) struct Packed {
     columns: usize,
 }
 
+/// Widest panel there is: two vectors of 16.
+const MOST_COLUMNS: usize = 32;
+
+/// Inner indices that are turned at once.
+const RUN: usize = 16;
+
+/// Smaller matrices are packed by one thread.
+const WORTH_THREADS: usize = 1 << 15;
+
 impl Packed {
     /// Packs a matrix.
     pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
+        self.fill(from.rows, from.columns, threads, |column, width, panel| {
+            pack_panel(from, column, width, panel);
+        });
+    }
+
+    /// Packs a matrix whose panels the caller makes: given the first column and the panel's width, `fill` writes
+    /// the columns there are, inner index after inner index, and zeros beyond the last.
+    pub(super) fn fill(
+        &mut self,
+        depth: usize,
+        columns: usize,
+        threads: usize,
+        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+    ) {
         let width = tile().width;
-        let padded = from.columns.next_multiple_of(width);
-        self.depth = from.rows;
-        self.columns = from.columns;
-        self.data.resize((from.rows * padded).max(self.data.len()), 0.0);
-        let mut rest = &mut self.data[..from.rows * padded];
-        let mut parts = Vec::with_capacity(padded / width * from.rows.div_ceil(DEPTH));
-        for begin in (0..from.rows).step_by(DEPTH) {
-            let (part, more) = rest.split_at_mut(DEPTH.min(from.rows - begin) * padded);
-            rest = more;
-            let panel_size = part.len() / padded * width;
-            for (panel, part) in part.chunks_exact_mut(panel_size).enumerate() {
-                parts.push((begin, panel * width, part));
-            }
+        let size = depth * columns.next_multiple_of(width);
+        self.depth = depth;
+        self.columns = columns;
+        self.data.resize(size.max(self.data.len()), 0.0);
+        let data = &mut self.data[..size];
+        let work = |(panel, part): (usize, &mut [f32])| fill(panel * width, width, part);
+        if threads > 1 && size > WORTH_THREADS {
+            data.par_chunks_mut(depth * width).enumerate().for_each(work);
+        } else {
+            data.chunks_mut((depth * width).max(1)).enumerate().for_each(work);
         }
-        let fill = |(begin, column, part)| pack_panel(from, begin, column, width, part);
-        if threads > 1 { parts.into_par_iter().for_each(fill) } else { parts.into_iter().for_each(fill) }
+    }
+
+    /// Rows `begin..begin + deep` of every panel.
+    fn panels(&self, begin: usize, deep: usize, width: usize) -> impl Iterator<Item = &[f32]> {
+        let all = &self.data[..self.depth * self.columns.next_multiple_of(width)];
+        all.chunks_exact((self.depth * width).max(1))
+            .map(move |panel| &panel[begin * width..(begin + deep) * width])
     }
 }
 
-fn pack_panel(from: View<'_>, begin: usize, column: usize, width: usize, part: &mut [f32]) {
-    const RUN: usize = 16;
+fn pack_panel(from: View<'_>, column: usize, width: usize, panel: &mut [f32]) {
     let used = width.min(from.columns - column);
-    let at = begin * from.row_step + column * from.column_step;
+    let at = column * from.column_step;
     if from.column_step == 1 {
-        for (k, to) in part.chunks_exact_mut(width).enumerate() {
+        for (k, to) in panel.chunks_exact_mut(width).enumerate() {
             let at = at + k * from.row_step;
             to[..used].copy_from_slice(&from.data[at..at + used]);
             to[used..].fill(0.0);
         }
         return;
     }
-    // The other way round: a few inner indices of all columns at a time, so that both sides stay in the cache.
-    for (run, to) in part.chunks_mut(RUN * width).enumerate() {
-        if used < width {
-            to.fill(0.0);
-        }
+    let columns = |j: usize| &from.data[at + j * from.column_step..];
+    widest(
+        #[inline(always)]
+        || turn(used, width, panel, columns),
+    );
+}
+
+/// Fills a panel from columns that lie in one piece each: a few inner indices of all columns at a time, by way of a
+/// square that stays in the first cache.
+#[inline(always)]
+pub(super) fn turn<'a>(used: usize, width: usize, panel: &mut [f32], columns: impl Fn(usize) -> &'a [f32]) {
+    let mut square = [[0f32; RUN]; MOST_COLUMNS];
+    for (run, to) in panel.chunks_mut(RUN * width).enumerate() {
         let count = to.len() / width;
-        for j in 0..used {
-            let at = at + j * from.column_step + run * RUN * from.row_step;
-            let values = from.data[at..].iter().step_by(from.row_step).take(count);
-            for (to, value) in to.iter_mut().skip(j).step_by(width).zip(values) {
-                *to = *value;
+        for (j, line) in square.iter_mut().enumerate().take(used) {
+            let from = &columns(j)[run * RUN..];
+            match from.first_chunk::<RUN>() {
+                Some(from) if count == RUN => *line = *from,
+                _ => line[..count].copy_from_slice(&from[..count]),
+            }
+        }
+        for (k, to) in to.chunks_exact_mut(width).enumerate() {
+            for (to, line) in to.iter_mut().zip(&square) {
+                *to = line[k % RUN];
             }
         }
     }
@@ -160,7 +198,8 @@ pub(super) fn multiply(
     multiply_packed(out, a, packed, factor, threads);
 }
 
-fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32, threads: usize) {
+/// `out (+)= factor · a · b`, with `b` packed before.
+pub(super) fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32, threads: usize) {
     let tile = tile();
     let Out { data, columns, stride, add } = out;
     if a.rows == 0 || columns == 0 {
@@ -208,14 +247,12 @@ impl Rows<'_, '_> {
     fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
         let Rows { data, stride, columns, add, a, first, rows, b, factor } = self;
         let width = 2 * S::F32_LANES;
-        let padded = b.columns.next_multiple_of(width);
         let mut packed = vec![0.0; rows.next_multiple_of(HEIGHT) * DEPTH.min(b.depth)];
         for begin in (0..b.depth).step_by(DEPTH) {
             let deep = DEPTH.min(b.depth - begin);
             pack_left::<HEIGHT>(a, first, rows, begin, deep, factor, &mut packed);
-            let panels = &b.data[begin * padded..(begin + deep) * padded];
             let add = add || begin > 0;
-            for (panel, right) in panels.chunks_exact(deep * width).enumerate() {
+            for (panel, right) in b.panels(begin, deep, width).enumerate() {
                 let column = panel * width;
                 let used = width.min(columns - column);
                 for (strip, left) in

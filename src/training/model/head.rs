@@ -41,12 +41,9 @@ impl Scores {
         let (rows, width, stride) = (targets.len(), head.inputs, stride(head.outputs));
         self.values.resize((rows * stride).max(self.values.len()), 0.0);
         let values = &mut self.values[..rows * stride];
-        let x = View::new(x, rows, width);
         for (from, count) in panels(head) {
-            expand(desk, head, from, count);
-            let panel = View::new(desk.expanded, count, width);
             let out = Out { data: &mut values[from..], columns: count, stride, add: false };
-            multiply(out, x, panel.transposed(), 1.0, desk.packed, desk.threads);
+            desk.apply(out, head, from, x);
         }
         let weight = backward.as_ref().map(|(weight, _)| *weight);
         let losses = values

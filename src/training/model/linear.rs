@@ -1,7 +1,7 @@
 //! A frozen linear layer with its LoRA beside it.
 
 use super::base::Matrix;
-use super::gemm::{Out, Packed, View, multiply};
+use super::gemm::{Out, Packed, View, multiply, multiply_packed};
 
 /// A and B of one layer.
 #[derive(Clone, Copy)]
@@ -20,6 +20,13 @@ pub(super) struct Desk<'a> {
 }
 
 impl Desk<'_> {
+    /// `y = x·Wᵀ` for rows `from..from + y.columns` of W.
+    pub(super) fn apply(&mut self, y: Out<'_>, weights: &Matrix, from: usize, x: &[f32]) {
+        weights.pack_transposed(from, y.columns, self.packed, self.threads);
+        let x = View::new(x, x.len() / weights.inputs, weights.inputs);
+        multiply_packed(y, x, self.packed, 1.0, self.threads);
+    }
+
     /// A product on this desk's threads.
     pub(super) fn multiply(&mut self, out: Out<'_>, a: View<'_>, b: View<'_>, factor: f32) {
         multiply(out, a, b, factor, self.packed, self.threads);
@@ -42,11 +49,8 @@ pub(super) fn forward(
 ) {
     let (inputs, outputs) = (weights.inputs, weights.outputs);
     let rows = x.len() / inputs;
-    desk.expand(weights);
+    desk.apply(Out::replace(y, outputs), weights, 0, x);
     let x = View::new(x, rows, inputs);
-    let Desk { expanded, packed, threads } = desk;
-    let w = View::new(expanded, outputs, inputs);
-    multiply(Out::replace(y, outputs), x, w.transposed(), 1.0, packed, *threads);
     if let Some(lora) = lora {
         xa.resize(rows * lora.rank, 0.0);
         let a = View::new(lora.a, lora.rank, inputs);

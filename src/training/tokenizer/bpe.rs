@@ -23,11 +23,7 @@ pub struct Tokenizer {
 impl Tokenizer {
     /// The tokenizer of a GGUF file.
     pub fn from_gguf(file: &Gguf) -> Result<Self, TokenizerError> {
-        let model = file.text("tokenizer.ggml.model")?;
-        let pre = file.text("tokenizer.ggml.pre").unwrap_or("default");
-        let splitter = Splitter::named(pre)
-            .filter(|_| model == "gpt2")
-            .ok_or_else(|| TokenizerError::Unsupported { model: model.to_owned(), pre: pre.to_owned() })?;
+        let (splitter, pre) = splitter(file)?;
         let vocabulary = Vocabulary::read(file, pre)?;
         let letters = (0..=255u8)
             .map(|byte| vocabulary.ids.get(letter(byte).encode_utf8(&mut [0; 4]) as &str).copied())
@@ -44,6 +40,11 @@ impl Tokenizer {
             .map_err(|error| TokenizerError::Damaged(error.to_string()))?;
         let specials = (!vocabulary.specials.is_empty()).then_some(specials);
         Ok(Tokenizer { splitter, vocabulary, letters, texts, specials })
+    }
+
+    /// Whether a file's tokenizer is of a kind that is built in; its vocabulary is not looked at.
+    pub fn check(file: &Gguf) -> Result<(), TokenizerError> {
+        splitter(file).map(drop)
     }
 
     /// Tokens in the vocabulary.
@@ -178,6 +179,14 @@ impl Tokenizer {
         }
         word.retain(|id| *id != GONE);
     }
+}
+
+fn splitter(file: &Gguf) -> Result<(Splitter, &str), TokenizerError> {
+    let model = file.text("tokenizer.ggml.model")?;
+    let pre = file.text("tokenizer.ggml.pre").unwrap_or("default");
+    let unsupported = || TokenizerError::Unsupported { model: model.to_owned(), pre: pre.to_owned() };
+    let splitter = Splitter::named(pre).filter(|_| model == "gpt2").ok_or_else(unsupported)?;
+    Ok((splitter, pre))
 }
 
 /// Byte-level BPE's letter for a byte: printable Latin-1 as it is, the rest from U+0100 on.

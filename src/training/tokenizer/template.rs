@@ -76,6 +76,10 @@ impl ChatTemplate {
             add_generation_prompt => answer_next,
             bos_token => self.bos.as_str(),
             eos_token => self.eos.as_str(),
+            // What llama.cpp says to templates of models that think.
+            enable_thinking => true,
+            // And to those that want to know the day, as "26 Jul 2024".
+            date_string => strftime_now("%d %b %Y").map_err(TemplateError::Render)?,
         };
         template.render(context).map_err(TemplateError::Render)
     }

@@ -1,18 +1,8 @@
 //! Chats to tokens, with the assistant's words marked as what is to be learned.
 
 use crate::session::Role;
+use crate::training::set::SpokenTurn;
 use crate::training::tokenizer::{ChatTemplate, ChatTurn, TemplateError, Tokenizer};
-
-/// One turn of a chat that is to be learned from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SpokenTurn {
-    /// Who speaks.
-    pub role: Role,
-    /// What is said.
-    pub text: String,
-    /// Whether an assistant's turn is worth learning; others are context anyway.
-    pub learn: bool,
-}
 
 /// Tokens of a chat, or of a part of it that fits.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -9,5 +9,6 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub use encode::{Encoded, Encoder, Example, SpokenTurn};
+pub use crate::training::set::SpokenTurn;
+pub use encode::{Encoded, Encoder, Example};
 pub use run::{Outcome, Progress, TrainError, Trainer, TrainerSettings, Verdict};

@@ -6,30 +6,33 @@ use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWriteExt};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 
 /// How long the pipes are read on after the program ended and its process group was killed. Only a child that left
 /// the group and kept the pipes open makes it last.
 const DRAIN: Duration = Duration::from_secs(2);
 /// Bytes of a line on standard error that are kept.
 const MAX_LINE: usize = 1_000;
+/// Bytes of a line on standard output that are kept, where it is read line by line.
+#[cfg(feature = "trainer")]
+const MAX_OUT_LINE: usize = 64 << 10;
 /// Bytes of the end of standard error that are kept.
 const TAIL: usize = 1_200;
 
 /// What a program left.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// How it ended.
-    pub(super) status: ExitStatus,
+    pub(crate) status: ExitStatus,
     /// What it wrote to standard output.
-    pub(super) stdout: Vec<u8>,
+    pub(crate) stdout: Vec<u8>,
     /// The end of what it wrote to standard error.
-    pub(super) stderr_tail: String,
+    pub(crate) stderr_tail: String,
 }
 
 /// Why there is no [`Ended`].
 #[derive(Debug)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// It could not be started.
     Start(io::Error),
     /// It wrote more than it may, and was killed.
@@ -42,46 +45,84 @@ pub(super) enum Failed {
 /// from standard output; each line on standard error is handed to `on_line`, cut to a bounded length.
 ///
 /// When the program ends, or this future is dropped, all that is left of its process group is killed.
-pub(super) async fn run(
+pub(crate) async fn run(
     mut command: Command,
     input: &[u8],
     max_output: usize,
     on_line: impl FnMut(&str),
 ) -> Result<Ended, Failed> {
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
-    #[cfg(unix)]
-    command.process_group(0);
-    let mut child = command.spawn().map_err(Failed::Start)?;
-    // Declared after the child, so dropped before it: the group is killed while its leader's number is still taken.
-    let mut group = Group::of(&child);
-    let (stdin, out, err) = (child.stdin.take(), child.stdout.take(), child.stderr.take());
-
+    let mut running = Running::start(&mut command, Stdio::piped())?;
+    let (stdin, out, err) = running.pipes();
     let mut stdout = Vec::new();
-    let mut stderr = Lines { on_line, line: Vec::new(), tail: Vec::new() };
-    let status = {
-        let pipes = async {
-            tokio::try_join!(feed(stdin, input), read(out, max_output, &mut stdout), stderr.read(err))
-                .map(drop)
-        };
+    let mut stderr = Lines::new(on_line, MAX_LINE);
+    let pipes = async {
+        tokio::try_join!(feed(stdin, input), read(out, max_output, &mut stdout), stderr.read(err)).map(drop)
+    };
+    let status = running.wait(pipes).await?;
+    Ok(Ended { status, stdout, stderr_tail: stderr.finish() })
+}
+
+/// Runs a program in a process group of its own, without standard input, and hands each line that it writes to
+/// `on_out` and `on_err` as it comes. Lines are cut to a bounded length.
+///
+/// When the program ends, or this future is dropped, all that is left of its process group is killed.
+#[cfg(feature = "trainer")]
+pub(crate) async fn run_lines(
+    mut command: Command,
+    on_out: impl FnMut(&str),
+    on_err: impl FnMut(&str),
+) -> Result<Ended, Failed> {
+    let mut running = Running::start(&mut command, Stdio::null())?;
+    let (_, out, err) = running.pipes();
+    let mut stdout = Lines::new(on_out, MAX_OUT_LINE);
+    let mut stderr = Lines::new(on_err, MAX_LINE);
+    let status =
+        running.wait(async { tokio::try_join!(stdout.read(out), stderr.read(err)).map(drop) }).await?;
+    stdout.finish();
+    Ok(Ended { status, stdout: Vec::new(), stderr_tail: stderr.finish() })
+}
+
+/// A program and its group.
+struct Running {
+    // Dropped first: the group is killed while its leader's number is still taken.
+    group: Group,
+    child: Child,
+}
+
+impl Running {
+    fn start(command: &mut Command, stdin: Stdio) -> Result<Self, Failed> {
+        command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped()).kill_on_drop(true);
+        #[cfg(unix)]
+        command.process_group(0);
+        let child = command.spawn().map_err(Failed::Start)?;
+        Ok(Running { group: Group::of(&child), child })
+    }
+
+    fn pipes(&mut self) -> (Option<ChildStdin>, Option<ChildStdout>, Option<ChildStderr>) {
+        (self.child.stdin.take(), self.child.stdout.take(), self.child.stderr.take())
+    }
+
+    /// Waits for the program while `pipes` are read, and kills what it leaves behind.
+    async fn wait(mut self, pipes: impl Future<Output = Result<(), Failed>>) -> Result<ExitStatus, Failed> {
         tokio::pin!(pipes);
-        tokio::select! {
+        let status = tokio::select! {
             closed = &mut pipes => {
                 closed?;
-                let status = child.wait().await;
-                group.kill();
+                let status = self.child.wait().await;
+                self.group.kill();
                 status
             }
-            status = child.wait() => {
-                group.kill();
+            status = self.child.wait() => {
+                self.group.kill();
                 // An escaped child that holds the pipes open does not hold us: what was read by then counts.
                 if let Ok(closed) = tokio::time::timeout(DRAIN, &mut pipes).await {
                     closed?;
                 }
                 status
             }
-        }
-    };
-    Ok(Ended { status: status.map_err(Failed::Pipes)?, stdout, stderr_tail: stderr.finish() })
+        };
+        status.map_err(Failed::Pipes)
+    }
 }
 
 /// Writes the input and closes the pipe. A program may stop reading when it likes.
@@ -103,14 +144,19 @@ async fn read(pipe: Option<impl AsyncRead + Unpin>, max: usize, out: &mut Vec<u8
     if out.len() > max { Err(Failed::Flooded) } else { Ok(()) }
 }
 
-/// Cuts standard error into lines without ever holding much of it.
+/// Cuts what a program writes into lines without ever holding much of it.
 struct Lines<F> {
     on_line: F,
+    longest: usize,
     line: Vec<u8>,
     tail: Vec<u8>,
 }
 
 impl<F: FnMut(&str)> Lines<F> {
+    fn new(on_line: F, longest: usize) -> Self {
+        Lines { on_line, longest, line: Vec::new(), tail: Vec::new() }
+    }
+
     async fn read(&mut self, pipe: Option<impl AsyncRead + Unpin>) -> Result<(), Failed> {
         let Some(mut pipe) = pipe else { return Ok(()) };
         let mut buffer = [0; 4096];
@@ -128,7 +174,7 @@ impl<F: FnMut(&str)> Lines<F> {
         self.tail.drain(..self.tail.len().saturating_sub(TAIL));
         let mut pieces = chunk.split(|byte| *byte == b'\n').peekable();
         while let Some(piece) = pieces.next() {
-            let room = MAX_LINE.saturating_sub(self.line.len()).min(piece.len());
+            let room = self.longest.saturating_sub(self.line.len()).min(piece.len());
             self.line.extend(piece.iter().take(room));
             if pieces.peek().is_some() {
                 self.end_line();
