@@ -49,12 +49,11 @@ impl Services {
         if read_key(&home.root).is_some() {
             return Ok(());
         }
-        let path = key_path(&home.root);
-        let mut file = platform::create_private(&path)?;
+        let mut file = platform::create_private(&key_path(&home.root))?;
         platform::failpoint("boot.key_made");
         file.write_all(key)?;
-        platform::sync_point("key", || file.sync_all())?;
-        path.parent().map_or(Ok(()), |folder| platform::sync_point("key.name", || platform::sync_dir(folder)))
+        // Its name is synced with those beside it, when the state store is opened.
+        platform::sync_point("key", || file.sync_all())
     }
 }
 

@@ -38,6 +38,8 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         platform::make_private_dir(dir)?;
         let opened = Opened::open(dir)?;
+        // sled writes its settings once and never syncs them, and cannot open a store whose settings are torn.
+        platform::sync_point("state.settings", || File::open(dir.join("conf"))?.sync_all())?;
         platform::sync_point("state.folder", || platform::sync_dir(dir))?;
         if let Some(parent) = dir.parent() {
             platform::sync_point("state.name", || platform::sync_dir(parent))?;

@@ -5,10 +5,13 @@
 #![cfg(unix)]
 
 mod chats;
+mod disk;
 mod failpoints;
 mod kills;
 mod oracle;
+mod power;
 #[path = "../spine/support.rs"]
 #[expect(dead_code, reason = "shared with the tests of the spine, which need more of it")]
 mod support;
+mod trace;
 mod writer;

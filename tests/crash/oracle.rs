@@ -125,8 +125,18 @@ impl Ledger {
     }
 }
 
+/// What the ledger must know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Counts {
+    /// All that ever happened.
+    Exact,
+    /// It was lost and made anew from the folders: what is learned, but not what was learned and replaced since, nor
+    /// how many items of memory were new when.
+    Rebuilt,
+}
+
 /// Holds when all is settled and the daemon has stopped.
-pub(crate) fn when_settled(home: &Home, expected: &Expected) -> Faults {
+pub(crate) fn when_settled(home: &Home, expected: &Expected, counts: Counts) -> Faults {
     let mut faults = at_any_moment(home, expected, None);
     faults.extend(whole_files(home, false));
     if !faults.is_empty() {
@@ -164,9 +174,10 @@ pub(crate) fn when_settled(home: &Home, expected: &Expected) -> Faults {
     let mut logged: Vec<&str> = master.iter().filter_map(|line| line["key"].as_str()).collect();
     logged.sort_unstable();
     let expected_log: Vec<&str> = once.iter().copied().collect();
+    let is_logged = |key: &String| logged.iter().filter(|logged| *logged == key).count() == 1;
     must!(
         faults,
-        logged == expected_log,
+        keys.values().all(is_logged) && (logged == expected_log || counts == Counts::Rebuilt),
         "the master log has {} lines for {} learned sessions: {:?}",
         logged.len(),
         once.len(),
@@ -174,7 +185,9 @@ pub(crate) fn when_settled(home: &Home, expected: &Expected) -> Faults {
     );
     session_logs(home, expected, &keys, &mut faults);
     training(home, expected, &mut faults);
-    counters(home, expected, &ledger, &master, &mut faults);
+    if counts == Counts::Exact {
+        counters(home, expected, &ledger, &master, &mut faults);
+    }
     faults
 }
 
