@@ -87,7 +87,7 @@ impl<'a> Writer<'a> {
 
     fn drop_new(&mut self) {
         let chat = self.new_chat();
-        self.drop_good(&[chat.clone()], chat.text());
+        self.drop_good(std::slice::from_ref(&chat), chat.text());
     }
 
     fn drop_revision(&mut self) {
@@ -95,7 +95,7 @@ impl<'a> Writer<'a> {
         let mut chat = self.chats[which].clone();
         chat.go_on(&mut self.dice);
         self.chats[which] = chat.clone();
-        self.drop_good(&[chat.clone()], chat.text());
+        self.drop_good(std::slice::from_ref(&chat), chat.text());
     }
 
     /// The very same chat under another name; it may be an earlier state of one that went on since.
@@ -105,7 +105,7 @@ impl<'a> Writer<'a> {
         if self.dice.percent(30) {
             chat.turns.truncate(2);
         }
-        self.drop_good(&[chat.clone()], chat.text());
+        self.drop_good(std::slice::from_ref(&chat), chat.text());
     }
 
     fn some_chat(&mut self) -> Option<usize> {
@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
             // A writer that stalls for longer than the grace is promised nothing of this file.
             let inode = one.file.metadata().unwrap().ino();
             self.expected.files.entry(inode).and_modify(|file| file.fate = Fate::Either);
-            self.drop_good(&[one.chat.clone()], one.chat.text());
+            self.drop_good(std::slice::from_ref(&one.chat), one.chat.text());
         }
         if !one.left.is_empty() {
             self.unfinished = Some(one);
