@@ -107,7 +107,7 @@ impl Recording {
             faults.push("the program does not work any more".to_owned());
         } else {
             let rebuilt = run.err.contains("made anew from the folders");
-            if rebuilt && !self.is_repairing(moment) {
+            if rebuilt && !self.is_opening(moment) {
                 faults.push("the state store was lost".to_owned());
             }
             faults.extend(when_settled(
@@ -128,11 +128,11 @@ impl Recording {
         self.runs.iter().find(|(range, _)| range.contains(&moment)).map(|(_, expected)| expected)
     }
 
-    /// Whether a start after a crash was still mending what it found. If the power fails just then, sled may not be able
-    /// to read its own log any more, and the state store has to be made anew from the folders.
-    fn is_repairing(&self, moment: usize) -> bool {
-        let started = self.runs.iter().skip(1).map(|(range, _)| range).find(|range| range.contains(&moment));
-        started.is_some_and(|run| {
+    /// Whether a start was still making or mending the state store. If the power fails just then, sled may not be able
+    /// to read its own log, and the store has to be made anew from the folders.
+    fn is_opening(&self, moment: usize) -> bool {
+        let run = self.runs.iter().map(|(range, _)| range).find(|range| range.contains(&moment));
+        run.is_some_and(|run| {
             self.disk.first_sync(".journal", run.start).is_none_or(|committed| moment < committed)
         })
     }

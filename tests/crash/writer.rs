@@ -181,7 +181,7 @@ impl<'a> Writer<'a> {
             // A writer that stalls for longer than the grace is promised nothing of this file.
             let inode = one.file.metadata().unwrap().ino();
             self.expected.files.entry(inode).and_modify(|file| file.fate = Fate::Either);
-            self.drop_good(&[one.chat.clone()], one.chat.text());
+            self.drop_good(std::slice::from_ref(&one.chat), one.chat.text());
         }
         if !one.left.is_empty() {
             self.unfinished = Some(one);
