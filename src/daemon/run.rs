@@ -42,6 +42,7 @@ pub struct Daemon {
     pub(super) sources: Vec<ObserverSettings>,
     pub(super) reload: Reload,
     pub(super) asked: mpsc::Receiver<Asked>,
+    pub(super) signals: Signals,
     pub(super) statistics: StatisticsFile,
     pub(super) runs: std::sync::Arc<Runs>,
     pub(super) started: Instant,
@@ -92,6 +93,7 @@ impl Daemon {
     /// # Errors
     /// See [`BootError`]; nothing runs then.
     pub fn start(loaded: Loaded, services: Services, once: bool) -> Result<Self, BootError> {
+        let signals = Signals::new();
         let training = loaded.config.settings.training.clone();
         let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
         let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
@@ -124,6 +126,7 @@ impl Daemon {
             sources,
             reload,
             asked,
+            signals,
             services,
             once,
             forgetting: None,
@@ -142,7 +145,6 @@ impl Daemon {
 
     /// Runs like [`Daemon::run`], and tells every so often, and at the end, how it stands.
     pub async fn run_watched(mut self, every: Duration, mut watch: impl FnMut(Running)) -> Ended {
-        let mut signals = Signals::new();
         let mut tick = interval(every.min(HOUSEKEEPING));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stop = None;
@@ -157,7 +159,7 @@ impl Daemon {
                     },
                     (Ok(()), _) => break Ended::Well,
                 },
-                () = signals.next() => self.on_signal(&mut stop),
+                () = self.signals.next() => self.on_signal(&mut stop),
                 Some((request, reply)) = self.asked.recv() => self.answer(request, reply, &mut stop).await,
                 _ = tick.tick() => {
                     watch(self.running());

@@ -1,7 +1,10 @@
-/// SIGINT and SIGTERM, and their like elsewhere.
+//! SIGINT and SIGTERM, and their like elsewhere.
+
+/// Signals that ask the daemon to stop. From the moment this is made on they no longer end the process by themselves: one
+/// that comes while the daemon still starts is answered when it has.
 pub(super) struct Signals {
     #[cfg(unix)]
-    terminate: Option<tokio::signal::unix::Signal>,
+    streams: Option<[tokio::signal::unix::Signal; 2]>,
 }
 
 impl Signals {
@@ -9,7 +12,9 @@ impl Signals {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
-            Signals { terminate: signal(SignalKind::terminate()).ok() }
+            let both =
+                signal(SignalKind::interrupt()).and_then(|int| Ok([int, signal(SignalKind::terminate())?]));
+            Signals { streams: both.ok() }
         }
         #[cfg(not(unix))]
         Signals {}
@@ -17,9 +22,9 @@ impl Signals {
 
     pub(super) async fn next(&mut self) {
         #[cfg(unix)]
-        if let Some(terminate) = &mut self.terminate {
+        if let Some([interrupt, terminate]) = &mut self.streams {
             tokio::select! {
-                _ = tokio::signal::ctrl_c() => {}
+                _ = interrupt.recv() => {}
                 _ = terminate.recv() => {}
             }
             return;

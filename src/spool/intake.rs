@@ -333,6 +333,10 @@ impl Worker {
     }
 
     fn claim(&mut self, name: &OsStr, refusal: Option<Refusal>) -> Result<(), Closed> {
+        // Hints that came after the stop may have been read together with the one that woke us for it.
+        if self.stopped() {
+            return Err(Closed);
+        }
         match Claimed::take(&self.home, name, refusal) {
             Ok(claimed) => {
                 debug!(name = claimed.shown(), "claimed");
