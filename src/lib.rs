@@ -47,6 +47,7 @@ pub mod training;
 pub mod wire;
 
 /// Stand-ins for the servers that ATLES talks to.
-#[cfg(all(test, feature = "trainer", feature = "http"))]
+#[cfg(all(feature = "trainer", feature = "http"))]
+#[cfg(test)]
 #[path = "../tests/stand_in/mod.rs"]
 mod stand_in;

@@ -23,6 +23,7 @@ pub use load::{
     Config, Folders, Loaded, Source, StageEntry, default_pipeline, folders, folders_despite_errors, load,
     parse, settings_and_folders,
 };
+#[cfg(feature = "trainer")]
 pub(crate) use publish::is_model_name;
 pub use publish::{FolderTarget, LlamaServerTarget, OllamaTarget, Publish, Target};
 pub use reference::pipeline_reference;

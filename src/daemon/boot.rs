@@ -125,7 +125,9 @@ pub(super) fn open_stores(home: &Home, decode: &Decode, services: &Services) -> 
     let forgotten = Forgotten::read(home, home_key)
         .map_err(|source| BootError::File { path: home.receipts(), source })?;
     let (memory, memory_was_damaged) = open_memory(home)?;
+    platform::failpoint("boot.memory_opened");
     let state = open_state(home, decode, &memory, memory_was_damaged)?;
+    platform::failpoint("boot.state_opened");
     let examples = services.examples();
     examples.clear();
     reader::signatures(memory.connection(), |identity, signature| {

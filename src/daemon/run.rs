@@ -185,11 +185,12 @@ impl Daemon {
     }
 
     fn begin_stop(&mut self, stop: &mut Option<StopAsked>) {
-        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
+        // First the intake: who reads that it stops may count on it that nothing more is taken.
         self.intake.stop();
         if let Some(observer) = &self.observer {
             observer.stop();
         }
+        info!(deadline = %self.reload.settings().shutdown.deadline, "stopping: finishing what is under way");
         self.engine.stop(Stop::Draining);
         self.runs.stop();
         stop.get_or_insert(StopAsked {

@@ -50,8 +50,10 @@ impl Services {
             return Ok(());
         }
         let mut file = platform::create_private(&key_path(&home.root))?;
+        platform::failpoint("boot.key_made");
         file.write_all(key)?;
-        file.sync_all()
+        // Its name is synced with those beside it, when the state store is opened.
+        platform::sync_point("key", || file.sync_all())
     }
 }
 

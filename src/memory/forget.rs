@@ -310,7 +310,8 @@ pub fn scrub(value: &mut Value, goes: &dyn Fn(&str) -> bool) -> bool {
             *text = String::new();
             true
         }
-        Value::Array(list) => list.iter_mut().fold(false, |any, item| scrub(item, goes) || any),
+        // All of them, not only up to the first.
+        Value::Array(list) => list.iter_mut().filter_map(|item| scrub(item, goes).then_some(())).count() > 0,
         Value::Object(entries) => {
             let before = entries.len();
             entries.retain(|name, _| !goes(name));

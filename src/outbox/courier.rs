@@ -207,9 +207,13 @@ impl Desk {
                 }
             }
         }
+        platform::failpoint("courier.files_made");
         // Last, so that a session in the set has its log already, which its run completes.
         self.master.append(&lines)?;
-        self.set.append(&set)
+        platform::failpoint("courier.lines_appended");
+        self.set.append(&set)?;
+        platform::failpoint("courier.delivered");
+        Ok(())
     }
 
     /// Makes the files of all segments that are left, except for sessions that never were settled.
@@ -227,6 +231,9 @@ impl Desk {
         let last: HashMap<SessionKey, Place> =
             pending.iter().flat_map(|(place, keys)| keys.iter().map(|key| (*key, *place))).collect();
         let keys: HashSet<String> = last.keys().map(ToString::to_string).collect();
+        if !keys.is_empty() {
+            self.master.drop_torn_lines()?;
+        }
         let mut logged =
             if keys.is_empty() { HashSet::new() } else { self.master.keys_near_the_end(&keys)? };
         for &segment in &left {
@@ -241,6 +248,7 @@ impl Desk {
                             || logged.insert(record.key.to_string()))
                 });
                 self.deliver(&batch)?;
+                platform::failpoint("courier.recovering");
             }
         }
         for segment in left {
@@ -260,10 +268,8 @@ impl Desk {
 
     /// Deletes segments once the files made from them are on stable storage.
     fn discard(&self, segments: std::ops::Range<u64>) {
-        let safe = platform::sync_filesystem(&self.home.root).and_then(|synced| {
-            let each = || [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each);
-            if synced { Ok(()) } else { each() }
-        });
+        let safe = platform::sync_point("courier", || self.sync_files());
+        platform::failpoint("courier.synced");
         if let Err(error) = safe {
             return warn!(%error, "cannot sync the outbox; its journal is kept");
         }
@@ -272,9 +278,16 @@ impl Desk {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     warn!(%error, segment, "cannot remove a journal segment");
                 }
-                _ => {}
+                _ => platform::failpoint("courier.segment_removed"),
             }
         }
+    }
+
+    fn sync_files(&self) -> io::Result<()> {
+        if platform::sync_filesystem(&self.home.root)? {
+            return Ok(());
+        }
+        [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each)
     }
 }
 
@@ -296,6 +309,7 @@ fn sync_each(dir: &Path) -> io::Result<()> {
 fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
     let aside = dir.join(format!(".{name}.tmp"));
     platform::create_private(&aside)?.write_all(content)?;
+    platform::failpoint("courier.file_written");
     std::fs::rename(&aside, dir.join(name))
 }
 
@@ -333,17 +347,45 @@ impl MasterLog {
         })
     }
 
+    /// The last part of the log, from the start of a line on, and where it begins.
+    fn tail(&self) -> io::Result<(u64, Vec<u8>)> {
+        let mut file = File::open(&self.path)?;
+        let start = file.metadata()?.len().saturating_sub(MASTER_TAIL);
+        file.seek(SeekFrom::Start(start))?;
+        let mut tail = Vec::new();
+        file.read_to_end(&mut tail)?;
+        let first = if start == 0 { 0 } else { tail.iter().position(|&b| b == b'\n').map_or(0, |at| at + 1) };
+        tail.drain(..first);
+        Ok((start + first as u64, tail))
+    }
+
+    /// After a power loss there may be holes in what was appended last, of which the journal has all lines. Lines that
+    /// are not whole are taken out; those around them stay.
+    fn drop_torn_lines(&mut self) -> io::Result<()> {
+        let (start, tail) = self.tail()?;
+        let is_whole = |line: &&[u8]| serde_json::from_slice::<serde::de::IgnoredAny>(line).is_ok();
+        let lines = || tail.split_inclusive(|&b| b == b'\n');
+        if lines().all(|line| is_whole(&line)) {
+            return Ok(());
+        }
+        warn!("the master log has torn lines; they are taken out and written again");
+        let aside = self.path.with_file_name(".master_log.jsonl.tmp");
+        let mut out = platform::create_private(&aside)?;
+        io::copy(&mut File::open(&self.path)?.take(start), &mut out)?;
+        out.write_all(&lines().filter(is_whole).collect::<Vec<_>>().concat())?;
+        out.sync_all()?;
+        std::fs::rename(&aside, &self.path)?;
+        self.file = open_for_append(&self.path)?;
+        Ok(())
+    }
+
     /// Which of these session keys stand in the last part of the log.
     fn keys_near_the_end(&mut self, wanted: &HashSet<String>) -> io::Result<HashSet<String>> {
         #[derive(serde::Deserialize)]
         struct Line {
             key: String,
         }
-        let mut file = File::open(&self.path)?;
-        let start = file.metadata()?.len().saturating_sub(MASTER_TAIL);
-        file.seek(SeekFrom::Start(start))?;
-        let mut tail = Vec::new();
-        file.read_to_end(&mut tail)?;
+        let (_, tail) = self.tail()?;
         let keys = tail.split(|&b| b == b'\n').filter_map(|line| serde_json::from_slice::<Line>(line).ok());
         Ok(keys.map(|line| line.key).filter(|key| wanted.contains(key)).collect())
     }
@@ -422,6 +464,24 @@ mod tests {
             assert!(home.logs().join("log_2.json").exists());
             assert!(!home.logs().join("log_3.json").exists(), "never settled");
         }
+    }
+
+    #[test]
+    fn a_hole_that_a_power_loss_left_in_the_master_log_is_filled_again() {
+        let (_dir, home) = home();
+        let mut journal = Journal::open(&home.outbox()).unwrap();
+        for id in 1..=3 {
+            journal.append(&session(id)).unwrap();
+        }
+        drop(journal);
+        let line = |id: u8| format!("{{\"key\":\"{}\"}}\n", SessionKey([id; 32]));
+        let hole = "\0".repeat(line(2).len());
+        let torn = [line(9), line(1), hole, line(3)].concat();
+        std::fs::write(home.logs().join("master_log.jsonl"), torn).unwrap();
+        let journal = Journal::open(&home.outbox()).unwrap();
+        drop(Courier::start(&home, journal.end().segment, &|_| true).unwrap());
+        // The third stood on the torn line and was written again with the second.
+        assert_eq!(master(&home).concat(), [9, 1, 2, 3].map(line).concat().replace('\n', ""));
     }
 
     #[test]

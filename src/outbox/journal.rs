@@ -38,7 +38,8 @@ impl Journal {
         platform::make_private_dir(dir)?;
         let segment = segments(dir)?.last().map_or(1, |last| last + 1);
         let file = platform::create_private(&segment_path(dir, segment))?;
-        platform::sync_dir(dir)?;
+        platform::failpoint("journal.segment_made");
+        platform::sync_point("journal.segment", || platform::sync_dir(dir))?;
         Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 }, torn: false })
     }
 
@@ -57,7 +58,7 @@ impl Journal {
         }
         let start = self.end;
         let frame = frame(records);
-        let written = self.file.write_all(&frame).and_then(|()| self.file.sync_data());
+        let written = self.write_synced(&frame);
         if let Err(error) = written {
             // What stands behind a torn end cannot be read: if it cannot be cut off, this segment is over.
             self.torn = self.cut_back(start).is_err();
@@ -65,6 +66,12 @@ impl Journal {
         }
         self.end.offset += frame.len() as u64;
         Ok(start)
+    }
+
+    fn write_synced(&mut self, frame: &[u8]) -> io::Result<()> {
+        self.file.write_all(frame)?;
+        platform::failpoint("journal.written");
+        platform::sync_point("journal", || self.file.sync_data())
     }
 
     /// Takes back the last batch, because what it belongs to was not committed.
@@ -83,7 +90,7 @@ impl Journal {
     fn next_segment(&mut self) -> io::Result<()> {
         let segment = self.end.segment + 1;
         self.file = platform::create_private(&segment_path(&self.dir, segment))?;
-        platform::sync_dir(&self.dir)?;
+        platform::sync_point("journal.segment", || platform::sync_dir(&self.dir))?;
         self.end = Place { segment, offset: 0 };
         self.torn = false;
         Ok(())

@@ -53,5 +53,7 @@ pub(super) fn replace(
     out.sync_all()?;
     let now = Signature::of(&out.metadata()?);
     std::fs::rename(&aside, file.path(home))?;
+    // The ledger will name the new file: the old one must not come back after a power loss.
+    platform::sync_dir(&home.work)?;
     Ok(now)
 }

@@ -170,6 +170,7 @@ impl Recorder {
                 None => self.stems.give(&session.envelope, now, &self.state),
             };
         }
+        platform::failpoint("recorder.rows_written");
         // Only now, when no session can spoil the batch any more: this moves texts out of the envelopes.
         let mut outputs = Vec::new();
         units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, now, &mut outputs));
@@ -177,12 +178,14 @@ impl Recorder {
             true => None,
             false => Some(self.journal.append(&outputs).map_err(|error| storage("the journal", &error))?),
         };
+        platform::failpoint("recorder.journal_synced");
         if let Err(problem) = transaction.commit() {
             if let Some(Err(error)) = place.map(|place| self.journal.cut_back(place)) {
                 error!(%error, "a batch that was not committed stays in the journal; it is passed over there");
             }
             return Err(problem.into());
         }
+        platform::failpoint("recorder.committed");
         Ok(place)
     }
 }

@@ -13,7 +13,7 @@ use super::dispatcher::Parked;
 use super::known_stems::{self, KnownStems};
 use super::settler::finish_move;
 use super::standing::{Opening, give_own_id};
-use crate::platform::Clock;
+use crate::platform::{self, Clock, Signature};
 use crate::session::{Envelope, FileFacts, SessionKey};
 use crate::spool::{Claimed, Home};
 use crate::stages::decode::Decode;
@@ -39,6 +39,7 @@ pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recov
     if orphans > 0 {
         info!(orphans, "removed sidecars whose file had not been moved yet");
     }
+    take_settled_back(home, state)?;
     let now = Instant::now();
     for name in names_in(&home.work)? {
         if name.as_encoded_bytes().starts_with(b".") {
@@ -50,7 +51,10 @@ pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recov
         let file = Claimed::found(name);
         let record = state.file(&file.name)?.unwrap_or_default();
         match finish_move(home, &file, &record) {
-            Ok(true) => recovered.moved.push(file.name),
+            Ok(true) => {
+                platform::failpoint("recovery.moved");
+                recovered.moved.push(file.name);
+            }
             Ok(false) => {
                 let wait = record.next_retry.map_or(0, |due| due.saturating_sub(clock.millis())).max(0);
                 let wait = Duration::from_millis(wait.unsigned_abs()).min(LONGEST_WAIT);
@@ -67,7 +71,35 @@ pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recov
             recovered.moved.push(name);
         }
     }
+    if !recovered.moved.is_empty() {
+        // Their records go with the next batch; a file that came back into work/ after that would be judged anew.
+        for folder in [&home.done, &home.failed] {
+            platform::sync_point("recovery", || platform::sync_dir(folder))?;
+        }
+    }
     Ok(recovered)
+}
+
+/// A power loss can put a settled file back into the spool: the ledger was synced, and none of its two moves. It goes
+/// into `work/` again, under the name by which the ledger knows it, so that it is not learned as another file.
+fn take_settled_back(home: &Home, state: &State) -> Result<(), StateError> {
+    let records = state.files()?.into_iter();
+    let mut missing: Vec<(OsString, Signature)> = records
+        .filter_map(|(name, record)| Some((name, record.settled?.signature)))
+        .filter(|(name, signature)| signature.inode != 0 && !home.work.join(name).exists())
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for spooled in names_in(&home.spool)? {
+        let path = home.spool.join(spooled);
+        let Ok(signature) = platform::lstat(&path).map(|metadata| Signature::of(&metadata)) else { continue };
+        if let Some(found) = missing.iter().position(|(_, settled)| *settled == signature) {
+            let (name, _) = missing.swap_remove(found);
+            platform::rename_no_replace(&path, &home.work.join(name))?;
+        }
+    }
+    Ok(())
 }
 
 fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {

@@ -138,10 +138,13 @@ impl Settler {
             }
         }
         group.batch.put_totals(&totals);
+        platform::failpoint("settler.before_ledger");
         match self.state.apply(group.batch) {
             Ok(()) => {
+                platform::failpoint("settler.ledger_synced");
                 *self.shared_totals() = totals;
                 group.places.into_iter().for_each(|(place, left_out)| self.courier.release(place, left_out));
+                platform::failpoint("settler.released");
                 self.move_files(group.settled);
             }
             Err(problem) => {
@@ -277,6 +280,7 @@ impl Settler {
         for mut one in settled {
             match one.move_file(&self.home) {
                 Ok(()) => {
+                    platform::failpoint("settler.moved");
                     touched[usize::from(one.outcome.is_failure())] = true;
                     self.moved.push(one.file.name.clone());
                     let outcome = one.outcome;
@@ -299,7 +303,7 @@ impl Settler {
             }
         }
         for (dir, touched) in [&self.home.done, &self.home.failed].into_iter().zip(touched) {
-            if touched && let Err(error) = platform::sync_dir(dir) {
+            if touched && let Err(error) = platform::sync_point("moves", || platform::sync_dir(dir)) {
                 warn!(%error, "a folder cannot be synced; a power loss may put files back into work/");
             }
         }

@@ -139,7 +139,8 @@ fn turn(role: Role, content: &str) -> ChatTurn {
     ChatTurn { role, content: content.to_owned() }
 }
 
-#[cfg(all(test, feature = "http"))]
+#[cfg(feature = "http")]
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -113,8 +113,10 @@ fn free_name(home: &Home, name: &OsStr) -> OsString {
 impl Claimed {
     /// Moves a file out of the spool. Its content is not touched.
     pub(super) fn take(home: &Home, name: &OsStr, refusal: Option<Refusal>) -> io::Result<Self> {
-        let path =
-            move_into(&home.spool.join(name), &home.work, &free_name(home, name), SIDECAR_SUFFIX.len())?;
+        let free = free_name(home, name);
+        platform::failpoint("claim.named");
+        let path = move_into(&home.spool.join(name), &home.work, &free, SIDECAR_SUFFIX.len())?;
+        platform::failpoint("claim.moved");
         let name = path.file_name().map_or_else(|| name.to_os_string(), OsStr::to_os_string);
         Ok(Claimed { name, refusal })
     }

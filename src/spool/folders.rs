@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -119,7 +120,10 @@ impl Home {
     pub fn prepare(&self) -> Result<(), FolderError> {
         let moved_between = [&self.spool, &self.work, &self.done, &self.failed];
         let others = [self.logs(), self.training_data(), self.models(), self.outbox()];
-        std::iter::once(&self.root).chain(moved_between).chain(&others).try_for_each(|path| make(path))?;
+        let all = || std::iter::once(&self.root).chain(moved_between).chain(&others);
+        all().try_for_each(|path| make(path))?;
+        let parents: BTreeSet<&Path> = all().filter_map(|path| path.parent()).collect();
+        parents.into_iter().try_for_each(keep_names)?;
         for other in &moved_between[1..] {
             let same = platform::same_filesystem(&self.spool, other)
                 .map_err(|source| FolderError::Unusable { path: other.to_path_buf(), source })?;
@@ -128,6 +132,18 @@ impl Home {
             }
         }
         Ok(())
+    }
+}
+
+/// Whatever is synced in a folder is lost with the folder's own name. An earlier start may have made the folders and
+/// not come to this, so it is done at each; without anything new it costs nothing.
+fn keep_names(parent: &Path) -> Result<(), FolderError> {
+    match platform::sync_point("folders", || platform::sync_dir(parent)) {
+        // The folder above the home may be one in which we can only walk.
+        Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+            Err(FolderError::Unusable { path: parent.to_path_buf(), source: error })
+        }
+        _ => Ok(()),
     }
 }
 

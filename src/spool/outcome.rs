@@ -98,11 +98,14 @@ impl Claimed {
             let target = home.failed.join(&candidate);
             let beside = Sidecar::beside(&target);
             let Some(mut file) = create_new(&beside)? else { continue };
-            let moved = file
-                .write_all(&page)
-                .and_then(|()| file.sync_all())
-                .and_then(|()| platform::rename_no_replace(&self.path(home), &target));
-            match moved {
+            platform::failpoint("failed.sidecar_made");
+            let written =
+                file.write_all(&page).and_then(|()| platform::sync_point("sidecar", || file.sync_all()));
+            platform::failpoint("failed.sidecar_written");
+            // Without its name on the disk the file could be there after a power loss, and its sidecar not.
+            let written = written
+                .and_then(|()| platform::sync_point("sidecar.name", || platform::sync_dir(&home.failed)));
+            match written.and_then(|()| platform::rename_no_replace(&self.path(home), &target)) {
                 Ok(()) => return Ok(target),
                 Err(error) => {
                     let _ = std::fs::remove_file(&beside);

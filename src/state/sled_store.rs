@@ -38,7 +38,12 @@ impl SledStore {
     pub fn open(dir: &Path) -> Result<Self, StateError> {
         platform::make_private_dir(dir)?;
         let opened = Opened::open(dir)?;
-        platform::sync_dir(dir)?;
+        // sled writes its settings once and never syncs them, and cannot open a store whose settings are torn.
+        platform::sync_point("state.settings", || File::open(dir.join("conf"))?.sync_all())?;
+        platform::sync_point("state.folder", || platform::sync_dir(dir))?;
+        if let Some(parent) = dir.parent() {
+            platform::sync_point("state.name", || platform::sync_dir(parent))?;
+        }
         Ok(SledStore { dir: dir.to_path_buf(), open: RwLock::new(Some(opened)) })
     }
 
@@ -94,8 +99,10 @@ impl Opened {
             }
         }
         self.db.apply_batch(writes).map_err(translate)?;
+        platform::failpoint("state.applied");
         self.db.flush().map_err(translate)?;
-        self.log.sync_data()?;
+        platform::failpoint("state.flushed");
+        platform::sync_point("state", || self.log.sync_data())?;
         Ok(())
     }
 }

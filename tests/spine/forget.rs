@@ -238,12 +238,10 @@ fn a_fact_goes_with_every_turn_that_states_it() {
     let sql = format!(
         "SELECT max(id) FROM facts WHERE value LIKE '%{SECRET}%' AND user = (SELECT id FROM users WHERE user_id = 'ada')"
     );
-    let id = home.count(&sql).to_string();
+    let number = home.count(&sql);
+    let id = number.to_string();
     let profile = home.atles(&["profile", "ada", "--json"]).expect(0).json();
-    assert!(
-        profile["facts"].as_array().unwrap().iter().any(|fact| fact["id"].to_string() == id),
-        "{profile}"
-    );
+    assert!(profile["facts"].as_array().unwrap().iter().any(|fact| fact["id"] == number), "{profile}");
     home.atles(&["forget", "--fact", &id]).expect(0);
     let sql =
         "SELECT count(*) FROM messages m JOIN sessions s ON s.id = m.session JOIN users u ON u.id = s.user

@@ -118,6 +118,11 @@ pub(crate) struct Home {
     root: PathBuf,
 }
 
+/// The program: the one of this build, or the one that `ATLES_PROGRAM` names.
+pub(crate) fn program() -> PathBuf {
+    std::env::var_os("ATLES_PROGRAM").map_or_else(|| env!("CARGO_BIN_EXE_atles").into(), PathBuf::from)
+}
+
 /// What a run of `atles` said.
 #[derive(Debug)]
 pub(crate) struct Said {
@@ -212,7 +217,11 @@ impl Home {
 
     /// The program, with nothing of this process's environment but the way to other programs.
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_atles"));
+        self.command_of(Command::new(program()))
+    }
+
+    /// Another command that leads to the program, as `strace` may.
+    pub(crate) fn command_of(&self, mut command: Command) -> Command {
         command.env_clear().env("ATLES_CONFIG", self.config()).current_dir(self.folder.path());
         command.env("PATH", std::env::var_os("PATH").unwrap_or_default());
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -241,8 +250,12 @@ impl Home {
 
     /// Starts the daemon and goes on at once.
     pub(crate) fn start_unasked(&self) -> Daemon<'_> {
+        self.start_as(self.command())
+    }
+
+    /// Starts the daemon with a command that was made ready for it.
+    pub(crate) fn start_as(&self, mut command: Command) -> Daemon<'_> {
         let words = fs::OpenOptions::new().append(true).create(true).open(self.words_path()).unwrap();
-        let mut command = self.command();
         let child = command.arg("run").stdout(Stdio::null()).stderr(words).spawn().expect("atles starts");
         Daemon { home: self, child }
     }

@@ -346,7 +346,11 @@ impl Model {
             let text = |key: &str| turn.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
             match is_chatml {
                 true => {
-                    prompt.push_str(&format!("<|im_start|>{}\n{}<|im_end|>\n", text("role"), text("content")))
+                    prompt.push_str(&format!(
+                        "<|im_start|>{}\n{}<|im_end|>\n",
+                        text("role"),
+                        text("content")
+                    ));
                 }
                 false => prompt.push_str(&text("content")),
             }

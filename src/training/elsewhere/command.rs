@@ -269,6 +269,7 @@ fn describe(job: &Job<'_>, output: &Path) -> serde_json::Value {
     })
 }
 
-#[cfg(all(test, unix))]
+#[cfg(unix)]
+#[cfg(test)]
 #[path = "command_tests.rs"]
 mod tests;

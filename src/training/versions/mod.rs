@@ -6,5 +6,6 @@ mod store;
 
 pub use plot::{sparkline, svg};
 pub use record::{BaseUsed, Decision, Lineage, LineageSession, Metrics, Record};
+#[cfg(feature = "trainer")]
 pub(crate) use store::write_whole;
 pub use store::{Version, Versions};

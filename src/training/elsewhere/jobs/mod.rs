@@ -14,7 +14,8 @@ mod missing;
 mod run;
 #[cfg(feature = "http")]
 mod state;
-#[cfg(all(test, feature = "http"))]
+#[cfg(feature = "http")]
+#[cfg(test)]
 mod tests;
 
 #[cfg(not(feature = "http"))]

@@ -1,0 +1,52 @@
+//! Places where a test makes the program crash, or lose a sync. Debug builds only: in a release build nothing is left.
+
+use std::io;
+
+/// Ends the process on the spot, as a crash would, where `ATLES_FAILPOINT=NAME` or `ATLES_FAILPOINT=NAME:N` names this
+/// place and it is reached for the N-th time.
+pub fn failpoint(name: &'static str) {
+    #[cfg(debug_assertions)]
+    debug::failpoint(name);
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+}
+
+/// Syncs, unless `ATLES_SKIP_SYNC` names this sync: so a test shows that it is needed.
+///
+/// # Errors
+/// What the sync said.
+pub fn sync_point(name: &'static str, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
+    #[cfg(debug_assertions)]
+    if debug::is_skipped(name) {
+        return Ok(());
+    }
+    #[cfg(not(debug_assertions))]
+    let _ = name;
+    sync()
+}
+
+#[cfg(debug_assertions)]
+mod debug {
+    use std::sync::LazyLock;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    static ARMED: LazyLock<Option<(String, AtomicI64)>> = LazyLock::new(|| {
+        let armed = std::env::var("ATLES_FAILPOINT").ok()?;
+        let (name, count) = armed.split_once(':').unwrap_or((&armed, "1"));
+        Some((name.to_owned(), AtomicI64::new(count.parse().unwrap_or(1))))
+    });
+    static SKIPPED: LazyLock<Option<String>> = LazyLock::new(|| std::env::var("ATLES_SKIP_SYNC").ok());
+
+    pub(super) fn failpoint(name: &str) {
+        if let Some((armed, left)) = &*ARMED
+            && armed == name
+            && left.fetch_sub(1, Ordering::AcqRel) == 1
+        {
+            std::process::abort();
+        }
+    }
+
+    pub(super) fn is_skipped(name: &str) -> bool {
+        SKIPPED.as_deref() == Some(name)
+    }
+}
