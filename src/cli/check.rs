@@ -62,7 +62,7 @@ fn dry_run(chain: Chain, file: &Path) -> Exit {
     let decoded = match chain.decode.decode(&bytes, &name) {
         Ok(decoded) => decoded,
         Err(problem) => {
-            say::data(&format!("{:<14} would fail: {problem}\n", "decode"));
+            say::page(&format!("{:<14} would fail: {problem}\n", "decode"));
             if let Some(hint) = &problem.hint {
                 eprintln!("hint:  {hint}");
             }
@@ -119,7 +119,7 @@ fn dry_run(chain: Chain, file: &Path) -> Exit {
             let _ = writeln!(page, "{:<14} {line}", stage.name);
         }));
     }
-    say::data(&page);
+    say::page(&page);
     exit
 }
 

@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> Exit {
     }
     match report::page(&home, &state, &folder.join("pipeline.toml")) {
         Ok(page) => {
-            let shown = say::data(&page);
+            let shown = say::page(&page);
             eprintln!("\nlearned in {:.1} s", started.elapsed().as_secs_f64());
             drop((state, runtime));
             train(&home, &folder, training, args.offline);

@@ -75,7 +75,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     });
     match evaluated {
         Ok(evaluation) if *json => say::json(&evaluation),
-        Ok(evaluation) => say::data(&page(&evaluation)),
+        Ok(evaluation) => say::page(&page(&evaluation)),
         Err(problem) => {
             say::error(&problem, problem.hint());
             Exit::Failure

@@ -116,7 +116,7 @@ fn list(home: &Home, json: bool) -> Exit {
             home.failed.display()
         );
     }
-    say::data(&page)
+    say::page(&page)
 }
 
 fn place(sidecar: &Sidecar) -> String {
@@ -158,11 +158,11 @@ fn show(home: &Home, given: &Path, json: bool) -> Exit {
         say::error(format_args!("{} cannot be read", Sidecar::beside(&path).display()), None);
         return Exit::Failure;
     };
-    if json { say::json(&sidecar) } else { say::data(&page(&path, &sidecar)) }
+    if json { say::json(&sidecar) } else { say::page(&page(&path, &sidecar)) }
 }
 
 fn page(path: &Path, sidecar: &Sidecar) -> String {
-    let mut page = format!("{}\n", path.display());
+    let mut page = format!("{}\n", shown(path.as_os_str()));
     let _ = writeln!(page, "  failed    {} in `{}` ({})", sidecar.failed_at, sidecar.stage, sidecar.kind);
     let _ = writeln!(page, "  error     {}{}", sidecar.message, place(sidecar));
     for cause in &sidecar.causes {

@@ -116,7 +116,7 @@ fn shown(done: Result<Receipt, Refused>, args: &Args, home: &Home) -> Exit {
             return Exit::Failure;
         }
     };
-    let shown = if args.json { say::json(&receipt) } else { say::data(&page(&receipt, args, home)) };
+    let shown = if args.json { say::json(&receipt) } else { say::page(&page(&receipt, args, home)) };
     if receipt.left.is_empty() {
         return shown;
     }

@@ -119,7 +119,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
             return Exit::Failure;
         }
     };
-    let shown = if args.json { say::json(&report) } else { say::data(&page(&report, args.dry_run)) };
+    let shown = if args.json { say::json(&report) } else { say::page(&page(&report, args.dry_run)) };
     if !args.json {
         list_problems(&report);
     }

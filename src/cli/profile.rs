@@ -51,7 +51,7 @@ fn shown(conn: &rusqlite::Connection, args: &Args) -> Result<Exit, MemoryError> 
     };
     Ok(match profile::profile(conn, user.as_deref())? {
         Some(found) if args.json => say::json(&found),
-        Some(found) => say::data(&found.markdown()),
+        Some(found) => say::page(&found.markdown()),
         None => {
             let name = user.as_deref().unwrap_or("a user without a name");
             say::error(format_args!("nothing is known of {name:?}"), Some("`atles profile` lists the users"));
@@ -70,5 +70,5 @@ fn list(users: &[profile::KnownUser], json: bool) -> Exit {
         let sessions = say::count(user.sessions, "session", "sessions");
         format!("{name:<24} {sessions}, {}\n", say::count(user.messages, "message", "messages"))
     };
-    say::data(&users.iter().map(line).collect::<String>())
+    say::page(&users.iter().map(line).collect::<String>())
 }

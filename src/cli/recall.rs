@@ -11,6 +11,7 @@ use super::{Exit, open, say};
 use crate::memory::recall::{Hit, Kind, Memory, Query, Statement, Weights, Whose};
 use crate::memory::{MemoryError, profile, prompt};
 use crate::session::Moment;
+use crate::text::tame;
 
 /// Options of `atles recall`.
 #[derive(Debug, clap::Args)]
@@ -83,7 +84,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     match args.format {
         _ if args.json => say::json(&hits),
         Format::Json => say::json(&hits),
-        Format::Text => say::data(&page(&hits)),
+        Format::Text => say::page(&page(&hits)),
         Format::Prompt => {
             let known = match (&memory, query.whose) {
                 (Some(memory), Whose::Named(user)) => profile::profile(memory.connection(), Some(user)),
@@ -212,7 +213,7 @@ fn batch(
         let answer = answer(&bytes, memory.as_deref_mut(), args, now, since);
         all_well &= answer.error.is_none();
         let line = match serde_json::to_string(&answer) {
-            Ok(line) => line + "\n",
+            Ok(line) => tame::json(line) + "\n",
             Err(problem) => {
                 say::error(problem, None);
                 return Exit::Failure;

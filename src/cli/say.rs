@@ -6,12 +6,13 @@ use std::io::{self, IsTerminal, Write};
 use serde::Serialize;
 
 use super::Exit;
+use crate::text::tame;
 
 /// Says what went wrong, and what can be done.
 pub(super) fn error(message: impl Display, hint: Option<&str>) {
     let mut err = io::stderr().lock();
     let (red, cyan, plain) = colours(io::stderr().is_terminal());
-    let _ = writeln!(err, "{red}error:{plain} {message}");
+    let _ = writeln!(err, "{red}error:{plain} {}", tame::page(&message.to_string()));
     if let Some(hint) = hint {
         let _ = writeln!(err, "{cyan}hint:{plain}  {hint}");
     }
@@ -42,10 +43,15 @@ pub(super) fn data(text: &str) -> Exit {
     }
 }
 
+/// Writes a page for people to stdout. What it tells of may come from outside, and steers no terminal.
+pub(super) fn page(text: &str) -> Exit {
+    data(&tame::page(text))
+}
+
 /// Writes data to stdout as one JSON document.
 pub(super) fn json(value: &impl Serialize) -> Exit {
     match serde_json::to_string_pretty(value) {
-        Ok(text) => data(&(text + "\n")),
+        Ok(text) => data(&(tame::json(text) + "\n")),
         Err(problem) => {
             error(problem, None);
             Exit::Failure

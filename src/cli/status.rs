@@ -31,7 +31,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
             from_folders(&home)
         }
     };
-    let shown = if args.json { say::json(&report) } else { say::data(&page(&report)) };
+    let shown = if args.json { say::json(&report) } else { say::page(&page(&report)) };
     if shown == Exit::Fine && !report.running { Exit::NotRunning } else { shown }
 }
 

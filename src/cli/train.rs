@@ -53,7 +53,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     let config_dir = loaded.path.parent().unwrap_or(Path::new("/"));
     match train(&home, config_dir, &loaded.config.settings.training) {
         Ok(finished) if args.json => say::json(&finished.version.metrics.record),
-        Ok(finished) => say::data(&page(&finished)),
+        Ok(finished) => say::page(&page(&finished)),
         Err(failure) => {
             say::error(&failure, failure.hint());
             Exit::Failure
@@ -213,7 +213,7 @@ fn tell(home: &Home, settings: &Training, json: bool) -> Exit {
         (None, TriggerMode::Collect) => conditions(&settings.trigger),
     };
     let _ = writeln!(page, "next run  {next}");
-    say::data(&page)
+    say::page(&page)
 }
 
 fn conditions(trigger: &Trigger) -> String {
@@ -296,5 +296,5 @@ fn dry_run(home: &Home, settings: &Training, json: bool) -> Exit {
             say::count(rehearsal.sessions_held_out as u64, "session", "sessions"),
         ),
     };
-    say::data(&text)
+    say::page(&text)
 }

@@ -7,6 +7,7 @@ use super::report::Report;
 use super::zip;
 use crate::platform;
 use crate::spool::shown;
+use crate::text::tame::steers;
 
 /// How deep folders are looked into.
 const DEEPEST: usize = 16;
@@ -176,7 +177,7 @@ fn by_content(file: &mut dyn Read) -> io::Result<Kind> {
 
 /// A name out of a zip, fit to be shown.
 fn clipped(name: &str) -> String {
-    name.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).take(120).collect()
+    name.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).take(120).collect()
 }
 
 #[cfg(test)]

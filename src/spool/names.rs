@@ -3,13 +3,15 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use crate::platform;
+use crate::text::tame::steers;
 
 /// Longest file name that common file systems take, in bytes.
 pub(super) const LONGEST: usize = 255;
 
-/// A file name as text for logs and sidecars: bytes that are not UTF-8 and control characters are replaced.
+/// A file name as text for logs and sidecars: bytes that are not UTF-8, control characters and marks that turn the
+/// direction of text are replaced.
 pub fn shown(name: &OsStr) -> String {
-    name.to_string_lossy().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    name.to_string_lossy().chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
 }
 
 /// Which names in the spool are session files.
@@ -136,6 +138,15 @@ mod tests {
         for left in [".a.json", "a.json.tmp", "a.json.part", "a.txt", "chat-1.txt", "json", "a.json~"] {
             assert!(!filter.takes(OsStr::new(left)), "{left}");
         }
+    }
+
+    #[test]
+    fn a_name_that_steers_a_terminal_is_shown_without_that() {
+        assert_eq!(
+            shown(OsStr::new("a\u{1b}[2J\nb\u{202e}nosj.json")),
+            "a\u{fffd}[2J\u{fffd}b\u{fffd}nosj.json"
+        );
+        assert_eq!(shown(OsStr::new("Grüße 👩‍👧.json")), "Grüße 👩‍👧.json");
     }
 
     #[test]

@@ -180,7 +180,7 @@ pub struct Totals {
 impl Totals {
     /// Files that were ever moved to `done/`.
     pub fn in_done(&self) -> u64 {
-        self.files_learned + self.duplicates + self.filtered
+        self.files_learned.saturating_add(self.duplicates).saturating_add(self.filtered)
     }
 }
 
@@ -240,5 +240,11 @@ mod tests {
         let old: LedgerEntry =
             decode(b"\x01{\"file\":\"a\",\"outcome\":\"failed\",\"at\":1,\"messages\":2}").unwrap();
         assert_eq!((old.outcome, old.note.as_str()), (Outcome::Failed, ""));
+    }
+
+    #[test]
+    fn counts_that_no_home_can_have_are_added_without_a_panic() {
+        let totals = Totals { files_learned: u64::MAX, duplicates: 1, ..Totals::default() };
+        assert_eq!(totals.in_done(), u64::MAX);
     }
 }

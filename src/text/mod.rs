@@ -9,6 +9,7 @@ pub(crate) mod phrase;
 pub mod prose;
 pub(crate) mod reading;
 pub(crate) mod stop_words;
+pub(crate) mod tame;
 pub(crate) mod trigger;
 pub(crate) mod voice;
 pub(crate) mod word_hash;

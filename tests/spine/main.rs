@@ -5,6 +5,7 @@
 mod cli;
 mod demo;
 mod forget;
+mod hostile;
 mod import;
 mod launch;
 mod learn;

@@ -69,5 +69,5 @@ pub(in crate::cli) fn run(config: Option<&Path>, args: &Args) -> Exit {
     if current.is_none() {
         eprintln!("none is current: the base alone is in use");
     }
-    say::data(&page)
+    say::page(&page)
 }

@@ -78,7 +78,7 @@ pub(in crate::cli) fn run(config: Option<&Path>, args: &Args) -> Exit {
     let outcomes: Vec<Outcome> = targets.iter().map(publish).collect();
     let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
     let said =
-        if args.json { say::json(&document(&version.name, &outcomes)) } else { say::data(&page(&outcomes)) };
+        if args.json { say::json(&document(&version.name, &outcomes)) } else { say::page(&page(&outcomes)) };
     for Outcome { target, result } in &outcomes {
         if let Err(error) = result {
             let hint = error.hint().map(str::to_owned).or_else(|| match error {

@@ -56,7 +56,7 @@ pub(in crate::cli) fn run(config: Option<&Path>, args: &Args) -> Exit {
             plot,
         });
     }
-    say::data(&page(&version, is_current, plot.as_deref()))
+    say::page(&page(&version, is_current, plot.as_deref()))
 }
 
 /// Draws the loss curve beside the adapter; the path of the picture.

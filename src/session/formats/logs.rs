@@ -4,7 +4,7 @@ use super::decode::Format;
 use super::doc::{Doc, Kind, Whole};
 use super::error::DecodeError;
 use super::jsonl::{lines, of_line};
-use super::sink::Sink;
+use super::sink::{Sink, Skip};
 use super::{claude_code, codex, copilot, gemini_cli, jan};
 use crate::session::Session;
 
@@ -129,7 +129,25 @@ pub(super) fn read(whole: &Whole<'_>, format: Format, sink: &mut Sink) -> Result
             reader.take(doc);
         }
     }
-    let Some((session, open)) = reader.finish() else { return Ok(()) };
+    let Some((session, open)) = reader.finish() else {
+        sink.skip(Skip::NoPerson);
+        return Ok(());
+    };
     let whole = Doc::of_all(whole);
     sink.add_open(whole, session, open)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::decode;
+    use super::*;
+
+    #[test]
+    fn a_log_that_is_no_chat_is_counted_as_left_out() {
+        for format in [Format::Jan, Format::ClaudeCode, Format::Codex] {
+            let decoded = decode(br#"{"type": "something"}"#, format).unwrap();
+            assert_eq!(decoded.sessions.len(), 0);
+            assert_eq!(decoded.skipped, ["1 conversation in which no person speaks"], "{}", format.as_str());
+        }
+    }
 }

@@ -29,10 +29,12 @@ pub(super) enum Skip {
     DoNotRemember,
     /// An export without the tree of messages.
     NoMessages,
+    /// A log of a program at work by itself.
+    NoPerson,
 }
 
 impl Skip {
-    const ALL: [Skip; 3] = [Skip::Empty, Skip::DoNotRemember, Skip::NoMessages];
+    const ALL: [Skip; 4] = [Skip::Empty, Skip::DoNotRemember, Skip::NoMessages, Skip::NoPerson];
 }
 
 impl fmt::Display for Skip {
@@ -41,6 +43,7 @@ impl fmt::Display for Skip {
             Skip::Empty => "without messages",
             Skip::DoNotRemember => "marked \"do not remember\" by the user",
             Skip::NoMessages => "exported without their messages",
+            Skip::NoPerson => "in which no person speaks",
         })
     }
 }
@@ -124,7 +127,7 @@ impl Sink {
     }
 
     /// Adds a session that was read from `doc`; one without messages is left out.
-    pub(super) fn add(&mut self, doc: Doc<'_>, session: Session) -> Result<(), DecodeError> {
+    pub(super) fn add(&mut self, doc: Doc<'_>, mut session: Session) -> Result<(), DecodeError> {
         if session.messages.is_empty() {
             self.skip(Skip::Empty);
             return Ok(());
@@ -134,6 +137,10 @@ impl Sink {
             return Err(doc
                 .error_of(DecodeErrorKind::TooMany, message)
                 .hint("split the file, or raise max_sessions of the decode stage"));
+        }
+        // Room for messages that never came would be most of what many short chats take.
+        if session.messages.capacity() > 2 * session.messages.len() {
+            session.messages.shrink_to_fit();
         }
         self.sessions.push(session);
         Ok(())
