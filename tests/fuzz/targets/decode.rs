@@ -121,7 +121,7 @@ impl Target for Decoding {
     }
 
     fn take(&mut self, input: &[u8], variant: usize) {
-        let format = if variant % 2 == 0 { FORMATS[variant / 2] } else { Format::Auto };
+        let format = if variant.is_multiple_of(2) { FORMATS[variant / 2] } else { Format::Auto };
         looks_complete(input);
         LiveWriter::of(input);
         let strict = decode(input, format);
