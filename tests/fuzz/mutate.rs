@@ -116,7 +116,7 @@ impl Mutator {
         match rng.u8(..11) {
             0 if at < input.len() => input[at] ^= 1 << rng.u8(..8),
             1 if at < input.len() => {
-                input[at] = *rng.choice(b"\0\n\r\t \"\\{}[],:0-9eE.\x7f\x80\xc3\xed\xf4\xff").unwrap_or(&0)
+                input[at] = *rng.choice(b"\0\n\r\t \"\\{}[],:0-9eE.\x7f\x80\xc3\xed\xf4\xff").unwrap_or(&0);
             }
             2 => drop(input.drain(at..behind)),
             3 => input.truncate(at),

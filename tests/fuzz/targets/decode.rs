@@ -28,7 +28,7 @@ pub(crate) struct Decoding;
 
 impl Target for Decoding {
     const NAME: &'static str = "decode";
-    const INPUTS: u64 = 4000;
+    const INPUTS: u64 = 2500;
     // Every second variant tells the format by the shape, as nearly everybody does.
     const VARIANTS: usize = 2 * FORMATS.len();
     const WORDS: &'static [&'static str] = &[
@@ -121,7 +121,7 @@ impl Target for Decoding {
     }
 
     fn take(&mut self, input: &[u8], variant: usize) {
-        let format = if variant % 2 == 0 { FORMATS[variant / 2] } else { Format::Auto };
+        let format = if variant.is_multiple_of(2) { FORMATS[variant / 2] } else { Format::Auto };
         looks_complete(input);
         LiveWriter::of(input);
         let strict = decode(input, format);

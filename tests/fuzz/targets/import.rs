@@ -29,7 +29,7 @@ const FORMATS: [Format; 8] = [
 
 impl Target for Exports {
     const NAME: &'static str = "import";
-    const INPUTS: u64 = 1500;
+    const INPUTS: u64 = 700;
     const VARIANTS: usize = 16 * NAMES.len() * FORMATS.len();
     const WORDS: &'static [&'static str] = &[
         "conversations",
@@ -70,8 +70,8 @@ impl Target for Exports {
         let home = Home::at(self.folder.path().join("home"));
         let options = Options {
             format,
-            user: (variant % 3 == 0).then(|| "ada\u{1b}".to_owned()),
-            since: (variant % 5 == 0).then_some(Since(Timestamp::UNIX_EPOCH)),
+            user: variant.is_multiple_of(3).then(|| "ada\u{1b}".to_owned()),
+            since: variant.is_multiple_of(5).then_some(Since(Timestamp::UNIX_EPOCH)),
             dry_run: !in_earnest,
             max_size: 1 << 20,
             min_free: 0,
