@@ -8,8 +8,8 @@ use atles::session::formats::{Format, decode};
 
 /// The variable that says which file.
 const WHICH: &str = "FUZZ_MEMORY";
-/// Bytes of the file. Beside it, what the allocator keeps for itself is small.
-const SIZE: usize = if cfg!(debug_assertions) { 3 << 20 } else { 8 << 20 };
+/// Bytes of the file. Beside it, what the program itself and the allocator take is small.
+const SIZE: usize = 8 << 20;
 
 /// Files that are all structure, and little text.
 fn file(which: &str) -> Vec<u8> {

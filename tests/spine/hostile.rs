@@ -277,7 +277,7 @@ fn a_file_that_is_swapped_for_a_link_is_never_followed() {
                 format!("race-{folder}-{round}.json"),
                 chat(&format!("race-{round}"), &[&asked, "It is well."]),
             );
-            if round % 20 == 0 {
+            if round.is_multiple_of(20) {
                 wait_until("the daemon keeps up", || home.names("spool").len() < 10);
             }
         }

@@ -12,7 +12,7 @@ pub(crate) struct Configuration;
 
 impl Target for Configuration {
     const NAME: &'static str = "config";
-    const INPUTS: u64 = 1500;
+    const INPUTS: u64 = 700;
     const VARIANTS: usize = 1;
     const WORDS: &'static [&'static str] = &[
         "version = 1\n",

@@ -8,7 +8,7 @@ pub(crate) struct Requests;
 
 impl Target for Requests {
     const NAME: &'static str = "control";
-    const INPUTS: u64 = 10_000;
+    const INPUTS: u64 = 5000;
     const VARIANTS: usize = 1;
     const WORDS: &'static [&'static str] = &[
         "ask",

@@ -28,7 +28,7 @@ pub(crate) struct Decoding;
 
 impl Target for Decoding {
     const NAME: &'static str = "decode";
-    const INPUTS: u64 = 4000;
+    const INPUTS: u64 = 2500;
     // Every second variant tells the format by the shape, as nearly everybody does.
     const VARIANTS: usize = 2 * FORMATS.len();
     const WORDS: &'static [&'static str] = &[

@@ -29,7 +29,7 @@ const FORMATS: [Format; 8] = [
 
 impl Target for Exports {
     const NAME: &'static str = "import";
-    const INPUTS: u64 = 1500;
+    const INPUTS: u64 = 700;
     const VARIANTS: usize = 16 * NAMES.len() * FORMATS.len();
     const WORDS: &'static [&'static str] = &[
         "conversations",

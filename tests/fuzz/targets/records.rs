@@ -46,7 +46,7 @@ fn sidecar() -> Sidecar {
 
 impl Target for Records {
     const NAME: &'static str = "records";
-    const INPUTS: u64 = 6000;
+    const INPUTS: u64 = 4000;
     const VARIANTS: usize = 13;
     const WORDS: &'static [&'static str] = &[
         "attempts",

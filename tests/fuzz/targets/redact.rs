@@ -25,7 +25,7 @@ fn secrets() -> Vec<String> {
 
 impl Target for Redaction {
     const NAME: &'static str = "redact";
-    const INPUTS: u64 = 1500;
+    const INPUTS: u64 = 700;
     const VARIANTS: usize = 21;
     const WORDS: &'static [&'static str] = &[
         "password",
@@ -93,6 +93,10 @@ impl Target for Redaction {
 impl Redaction {
     /// A secret on a line of its own, somewhere in the text: as a message, its answer and its metadata.
     fn messages(&self, text: &str, secret: &str) {
+        if text.contains(secret) {
+            // As a part of something longer it may be none.
+            return;
+        }
         let middle = (0..=text.len() / 2).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
         let (before, behind) = text.split_at(middle);
         let mut session = Session {
