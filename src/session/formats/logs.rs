@@ -85,6 +85,11 @@ pub(super) fn is_log(format: Format, whole: &Whole<'_>) -> bool {
 
 /// Tells the format of a log by the keys of its first lines.
 pub(super) fn detect(whole: &Whole<'_>) -> Option<Format> {
+    // Each line of a log is an object; the first line of another file seldom is, and then none is read for nothing.
+    let first = lines(whole.text).next()?.trim();
+    if !first.starts_with('{') || !first.ends_with('}') {
+        return None;
+    }
     let head = lines(whole.text).take(LOOKED_AT).filter(|line| line.len() <= LONGEST_HEAD);
     head.filter_map(|line| Doc::line(whole, line).ok()).find_map(line_format)
 }
