@@ -203,7 +203,9 @@ impl Daemon {
 
     async fn finish(self, ended: &Ended, stopping: bool) {
         let mut totals = self.totals();
-        let Daemon { engine, intake, keeper, observer, home, mut statistics, runs, once, .. } = self;
+        let Daemon {
+            engine, intake, keeper, observer, home, mut statistics, runs, mut signals, once, ..
+        } = self;
         // All wait for threads.
         let waited = tokio::task::spawn_blocking(move || {
             drop(keeper);
@@ -216,7 +218,7 @@ impl Daemon {
         }
         // Now that everything learned is in the training set.
         if once && !stopping && *ended == Ended::Well {
-            train_what_is_due(&runs).await;
+            train_what_is_due(&runs, &mut signals).await;
             totals.fine_tunes = runs.promoted();
         }
         if let Err(problem) = statistics.write(totals, 0, 0) {
@@ -317,8 +319,7 @@ impl Daemon {
 }
 
 /// Trains if the trigger holds; a signal stops that within a second, and the next start goes on from there.
-async fn train_what_is_due(runs: &std::sync::Arc<Runs>) {
-    let mut signals = Signals::new();
+async fn train_what_is_due(runs: &std::sync::Arc<Runs>, signals: &mut Signals) {
     let working = runs.clone();
     let mut work = tokio::task::spawn_blocking(move || working.finish_due());
     tokio::select! {

@@ -18,7 +18,7 @@ use crate::outbox::{Journal, Output, Record};
 use crate::platform::{self, Clock};
 use crate::session::{Effect, Envelope, LogFiles, SessionKey};
 use crate::spool::Home;
-use crate::stages::session_log::SessionLog;
+use crate::stages::session_log::{SessionLog, StageRun};
 use crate::state::State;
 use crate::training::set::SetLine;
 
@@ -252,22 +252,35 @@ fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<
         Effect::SessionLog(files) => Some(*files),
         _ => None,
     });
-    let wanted = wanted.unwrap_or(LogFiles { per_session: false, master: false });
+    if let Some(wanted) = wanted {
+        let log = session_log(envelope, recorded, std::mem::take(stages), wanted);
+        out.extend(log.into_iter().map(|output| Record { key, output }));
+    }
+    // Last: this takes the chat out of the envelope, which the log still counts.
+    out.extend(set_line(envelope, replaces.is_some(), recorded, now).map(|output| Record { key, output }));
+}
+
+/// The log of its own and the line of the master log, as far as they are wanted.
+fn session_log(
+    envelope: &Envelope,
+    recorded: &Recorded,
+    stages: Vec<StageRun>,
+    wanted: LogFiles,
+) -> Vec<Output> {
     let pipeline = format!("atles {}", env!("CARGO_PKG_VERSION"));
-    let log = SessionLog::new(envelope, &recorded.stored, &pipeline, std::mem::take(stages));
+    let log = SessionLog::new(envelope, &recorded.stored, &pipeline, stages);
+    let mut outputs = Vec::new();
     if wanted.per_session
         && let Ok(content) = serde_json::to_vec_pretty(&log)
     {
-        let name = format!("session_log_{}.json", recorded.stem);
-        out.push(Record { key, output: Output::SessionLog { name, content } });
+        outputs.push(Output::SessionLog { name: format!("session_log_{}.json", recorded.stem), content });
     }
     if wanted.master
         && let Ok(line) = serde_json::to_vec(&log)
     {
-        out.push(Record { key, output: Output::MasterLine(line) });
+        outputs.push(Output::MasterLine(line));
     }
-    // Last: this takes the chat out of the envelope, which the log still counts.
-    out.extend(set_line(envelope, replaces.is_some(), recorded, now).map(|output| Record { key, output }));
+    outputs
 }
 
 /// The session's line in the training set. A revision without answers worth learning takes the session out.
