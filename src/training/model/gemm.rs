@@ -6,7 +6,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::widest;
+use super::simd::{vectors, widest};
 
 /// How much of the inner dimension is taken at once: a panel of the right-hand side stays in the first cache.
 const DEPTH: usize = 256;
@@ -76,7 +76,7 @@ struct Tile {
     width: usize,
 }
 
-fn tile() -> Tile {
+fn tile(arch: Arch) -> Tile {
     struct Ask;
     impl WithSimd for Ask {
         type Output = Tile;
@@ -86,12 +86,14 @@ fn tile() -> Tile {
             Tile { height, width: 2 * S::F32_LANES }
         }
     }
-    Arch::new().dispatch(Ask)
+    arch.dispatch(Ask)
 }
 
 /// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Packed {
+    /// The vectors it is packed for.
+    arch: Arch,
     data: Vec<f32>,
     depth: usize,
     columns: usize,
@@ -106,7 +108,17 @@ const RUN: usize = 16;
 /// Smaller matrices are packed by one thread.
 const WORTH_THREADS: usize = 1 << 15;
 
+impl Default for Packed {
+    fn default() -> Self {
+        Packed::with(vectors())
+    }
+}
+
 impl Packed {
+    fn with(arch: Arch) -> Self {
+        Packed { arch, data: Vec::new(), depth: 0, columns: 0 }
+    }
+
     /// Packs a matrix.
     pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
         self.fill(from.rows, from.columns, threads, |column, width, panel| {
@@ -123,7 +135,7 @@ impl Packed {
         threads: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        let width = tile().width;
+        let width = tile(self.arch).width;
         let size = depth * columns.next_multiple_of(width);
         self.depth = depth;
         self.columns = columns;
@@ -200,7 +212,7 @@ pub(super) fn multiply(
 
 /// `out (+)= factor · a · b`, with `b` packed before.
 pub(super) fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32, threads: usize) {
-    let tile = tile();
+    let tile = tile(b.arch);
     let Out { data, columns, stride, add } = out;
     if a.rows == 0 || columns == 0 {
         return;
@@ -211,7 +223,7 @@ pub(super) fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32
     let work = |(index, data): (usize, &mut [f32])| {
         let first = index * share;
         let rows = share.min(a.rows - first);
-        Arch::new().dispatch(Rows { data, stride, columns, add, a, first, rows, b, factor });
+        b.arch.dispatch(Rows { data, stride, columns, add, a, first, rows, b, factor });
     };
     let data = &mut data[..used];
     if threads > 1 {
@@ -345,14 +357,18 @@ fn kernel<S: Simd, const HEIGHT: usize>(simd: S, left: &[f32], right: &[f32]) ->
 
 #[cfg(test)]
 mod tests {
+    use super::super::simd::narrower;
     use super::*;
 
     #[test]
-    fn products_of_odd_sizes_transposes_and_strides_are_right_on_any_threads() {
+    fn products_of_odd_sizes_transposes_and_strides_are_right_on_any_threads_and_vectors() {
         let mut random = fastrand::Rng::with_seed(1);
         let sizes =
             [(1, 1, 1), (5, 3, 7), (13, 300, 33), (70, 64, 8), (8, 17, 70), (40, 513, 31), (600, 20, 50)];
-        for (rows, depth, columns) in sizes {
+        let kinds: Vec<Arch> = narrower().into_iter().chain([Arch::new(), Arch::Scalar]).collect();
+        for ((rows, depth, columns), arch) in
+            sizes.into_iter().flat_map(|size| kinds.iter().map(move |arch| (size, *arch)))
+        {
             for (left, right, threads) in
                 [(false, false, 1), (true, false, 2), (false, true, 2), (true, true, 3)]
             {
@@ -369,7 +385,7 @@ mod tests {
                 let mut out = vec![1.0; rows * stride];
                 let place = Out { data: &mut out, columns, stride, add: true };
                 let (a, b) = (view(&a, rows, depth, left), view(&b, depth, columns, right));
-                multiply(place, a, b, 2.0, &mut Packed::default(), threads);
+                multiply(place, a, b, 2.0, &mut Packed::with(arch), threads);
                 let at = |m: View<'_>, i: usize, j: usize| m.data[i * m.row_step + j * m.column_step];
                 for i in 0..rows {
                     for j in 0..stride {
