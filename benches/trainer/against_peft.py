@@ -46,8 +46,7 @@ def main():
     failed = not args.no_peft and not same_loss(binary, python, model)
     if python:
         failed |= speed(binary, python, model, args)
-    else:
-        alone(binary, model, args)
+    vectors(binary, model, args)
     failed |= memory(binary, model, args.threads)
     return int(failed)
 
@@ -114,13 +113,21 @@ class Others:
         return (later - busy) / ((ended - began) * os.cpu_count())
 
 
-def alone(binary, model, args):
+def vectors(binary, model, args):
+    """The trainer alone, with the vectors this machine has and as on a machine without AVX-512, steps taken in turn."""
+    kinds = ["widest", "avx2"] if instructions() == "AVX-512" else ["widest"]
+    names = {"widest": instructions(), "avx2": "AVX2"}
+    print(f"\n| tokens | supervised |{'|'.join(f' {names[kind]} tokens/s ' for kind in kinds)}|")
+    print("|---|---|" + "---|" * len(kinds), flush=True)
     for rows, part, _ in CASES:
-        side = Side([binary, model, "step", rows, part, "normal", 0], args.threads)
-        side.step()
-        took = statistics.median(side.step()[0] for _ in range(args.pairs))
-        side.end()
-        print(f"{rows} tokens, {part} supervised: {rows / took:.0f} tokens/s", flush=True)
+        sides = [Side([binary, model, "step", rows, part, "normal", 0], args.threads, kind) for kind in kinds]
+        for side in sides:
+            side.step()
+        took = zip(*([side.step()[0] for side in sides] for _ in range(args.pairs)))
+        speeds = [rows / statistics.median(seconds) for seconds in took]
+        for side in sides:
+            side.end()
+        print(f"| {rows} | {part} |{'|'.join(f' {speed:.0f} ' for speed in speeds)}|", flush=True)
 
 
 def memory(binary, model, threads):
@@ -155,14 +162,14 @@ def same_loss(binary, python, model):
 class Side:
     """A process that takes a step for every line it gets and answers with seconds, loss and peak memory."""
 
-    def __init__(self, command, threads):
+    def __init__(self, command, threads, vectors="widest"):
         self.peak = 0
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "THREADS": str(threads), "TQDM_DISABLE": "1"},
+            env={**os.environ, "THREADS": str(threads), "TQDM_DISABLE": "1", "VECTORS": vectors},
         )
 
     def step(self):
@@ -266,9 +273,17 @@ def processor():
     except OSError:
         return "unknown processor"
     name = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
+    return f"{name} ({instructions()})"
+
+
+def instructions():
+    """The widest vectors of this machine, as far as it tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return "unknown vectors"
     flags = next((line for line in lines if line.startswith("flags")), "").split()
-    wide = next((label for flag, label in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "no AVX2")
-    return f"{name} ({wide})"
+    return next((label for flag, label in (("avx512f", "AVX-512"), ("avx2", "AVX2")) if flag in flags), "no AVX2")
 
 
 if __name__ == "__main__":

@@ -1,17 +1,21 @@
 //! The trainer on a real model: what `against_peft.py` times, and what the scripts in `tests/oracle` compare.
 //!
 //! `cargo bench --bench trainer -- MODEL.gguf TASK`, with one of the tasks in [`main`]. What is to be worked on comes
-//! on standard input, a line of JSON for each; the results go to standard output.
+//! on standard input, a line of JSON for each; the results go to standard output. With `VECTORS=avx2` in the environment
+//! it works as on a machine without AVX-512.
 
 use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use atles::session::Role;
 use atles::training::artefact::{read_adapter, write_adapter, write_merged};
-use atles::training::gguf::{Gguf, GgufWriter, TensorInfo, TensorType};
-use atles::training::model::{Adapter, Base, Engine, EngineSettings, LoraSettings, Memory, Sequence};
+use atles::training::gguf::{Gguf, GgufWriter, Put, TensorInfo, TensorType};
+use atles::training::model::{
+    Adapter, Base, Engine, EngineSettings, LoraSettings, Memory, Sequence, without_avx512,
+};
 use atles::training::tokenizer::{ChatTemplate, ChatTurn, Tokenizer};
 use atles::training::trainer::{Example, Trainer, TrainerSettings, Verdict};
 
@@ -29,15 +33,20 @@ fn main() -> Result<()> {
         );
         return Ok(());
     };
+    match std::env::var("VECTORS").as_deref() {
+        Err(_) | Ok("widest") => {}
+        Ok("avx2") if without_avx512() => {}
+        Ok(other) => return Err(format!("VECTORS={other}: not on this machine").into()),
+    }
     let file = Gguf::open(Path::new(model))?;
     match (*task, rest) {
         ("tokens", _) => tokens(&file),
         ("chat", _) => chat(&file),
         ("losses", _) => losses(&file),
         ("gradients", _) => gradients(&file),
-        ("step", [rows, part, memory, count]) => step(&file, rows.parse()?, part, memory, count.parse()?),
-        ("logprob", [text]) => logprob(&file, text, None),
-        ("logprob", [text, adapter]) => logprob(&file, text, Some(adapter)),
+        ("step", [rows, part, memory, count]) => step(file, rows.parse()?, part, memory, count.parse()?),
+        ("logprob", []) => logprob(&file, None),
+        ("logprob", [adapter]) => logprob(&file, Some(adapter)),
         ("plain", [path]) => plain(&file, Path::new(path)),
         ("artefacts", [folder]) => artefacts(&file, Path::new(folder)),
         _ => Err(format!("unknown task {task:?}").into()),
@@ -81,10 +90,12 @@ fn losses(file: &Gguf) -> Result<()> {
 }
 
 /// Steps on request: a line on standard input is one step, a line on standard output its seconds.
-fn step(file: &Gguf, rows: usize, part: &str, memory: &str, count: usize) -> Result<()> {
-    let example = example(file, rows, if part == "third" { 3 } else { 1 })?;
+fn step(file: Gguf, rows: usize, part: &str, memory: &str, count: usize) -> Result<()> {
+    let example = example(&file, rows, if part == "third" { 3 } else { 1 })?;
     let memory = if memory == "low" { Memory::Low } else { Memory::Normal };
-    let mut engine = engine(file, memory)?;
+    let mut engine = engine(&file, memory)?;
+    // As in a run: of the file's header nothing is needed any more.
+    drop(file);
     let settings = LoraSettings { rank: 8, alpha: 16.0 };
     let mut adapter = Adapter::new(engine.base().shape(), settings, 0);
     let mut gradient = vec![0.0; adapter.values.len()];
@@ -192,19 +203,23 @@ fn gradients(file: &Gguf) -> Result<()> {
     Ok(())
 }
 
-/// For each token of the vocabulary that the oracle names: its log-probability after a text.
-fn logprob(file: &Gguf, text: &str, adapter: Option<&str>) -> Result<()> {
+/// A text, and a token that may follow it.
+#[derive(serde::Deserialize)]
+struct Continued {
+    text: String,
+    token: u32,
+}
+
+/// For each text and token that the oracle names: the token's log-probability after the text.
+fn logprob(file: &Gguf, adapter: Option<&str>) -> Result<()> {
     let tokenizer = Tokenizer::from_gguf(file)?;
     let mut engine = engine(file, Memory::Normal)?;
     let adapter = adapter.map(|path| read_adapter(Path::new(path), engine.base().shape())).transpose()?;
-    let prompt = tokenizer.encode_rendered(text);
-    let mut input = String::new();
-    std::io::stdin().read_to_string(&mut input)?;
-    for token in input.split_whitespace() {
-        let mut tokens = prompt.clone();
-        tokens.push(token.parse()?);
+    for Continued { text, token } in lines::<Continued>()? {
+        let mut tokens = tokenizer.encode_rendered(&text);
         let mut learn = vec![false; tokens.len()];
-        learn[prompt.len()] = true;
+        tokens.push(token);
+        learn.push(true);
         let loss = engine.losses(adapter.as_ref(), &[Sequence { tokens: &tokens, learn: &learn }])?;
         println!("{}", -loss[0].sum);
     }
@@ -223,7 +238,7 @@ fn artefacts(file: &Gguf, folder: &Path) -> Result<()> {
     let outcome = Trainer::new(&settings, &examples, None, b"")
         .run(&mut engine, &mut |_, _, _| Ok(Verdict::Continue))?;
     write_adapter(&folder.join("adapter.gguf"), engine.base().shape(), &outcome.adapter, "oracle")?;
-    write_merged(&folder.join("merged.gguf"), file, &outcome.adapter)?;
+    write_merged(&folder.join("merged.gguf"), file, &outcome.adapter, &AtomicBool::new(false))?;
     println!("{:?}", outcome.losses);
     Ok(())
 }
@@ -234,9 +249,8 @@ fn plain(file: &Gguf, path: &Path) -> Result<()> {
     for tensor in file.tensors() {
         out.tensor(&tensor.name, &tensor.sizes, TensorType::F32)?;
     }
-    let mut expand = |tensor: &TensorInfo| {
-        let floats = file.floats(&tensor.name)?;
-        Ok(floats.iter().flat_map(|x| x.to_le_bytes()).collect())
+    let mut expand = |tensor: &TensorInfo, put: &mut Put<'_>| {
+        file.floats(&tensor.name)?.iter().try_for_each(|x| put(&x.to_le_bytes()))
     };
     Ok(out.write(path, &mut expand)?)
 }

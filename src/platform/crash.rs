@@ -5,10 +5,9 @@ use std::io;
 /// Ends the process on the spot, as a crash would, where `ATLES_FAILPOINT=NAME` or `ATLES_FAILPOINT=NAME:N` names this
 /// place and it is reached for the N-th time.
 pub fn failpoint(name: &'static str) {
-    #[cfg(debug_assertions)]
-    debug::failpoint(name);
-    #[cfg(not(debug_assertions))]
-    let _ = name;
+    if cfg!(debug_assertions) {
+        debug::failpoint(name);
+    }
 }
 
 /// Syncs, unless `ATLES_SKIP_SYNC` names this sync: so a test shows that it is needed.
@@ -16,16 +15,12 @@ pub fn failpoint(name: &'static str) {
 /// # Errors
 /// What the sync said.
 pub fn sync_point(name: &'static str, sync: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-    #[cfg(debug_assertions)]
-    if debug::is_skipped(name) {
+    if cfg!(debug_assertions) && debug::is_skipped(name) {
         return Ok(());
     }
-    #[cfg(not(debug_assertions))]
-    let _ = name;
     sync()
 }
 
-#[cfg(debug_assertions)]
 mod debug {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicI64, Ordering};

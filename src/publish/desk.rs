@@ -111,7 +111,7 @@ impl Desk {
         match target {
             Target::Folder => {
                 crate::platform::make_private_dir(&self.folder)?;
-                super::folder::publish(version, &model, &persona, &self.settings, &self.folder)
+                super::folder::publish(version, &model, &persona, &self.settings, &self.folder, stop)
             }
             Target::Ollama | Target::LlamaServer => self.to_server(version, target, &model, &persona, stop),
         }
@@ -134,7 +134,7 @@ impl Desk {
             }
             _ => {
                 let ollama = super::ollama::Ollama::new(&self.settings, &self.ollama())?;
-                until_stopped(stop, ollama.publish(version, model, persona))
+                until_stopped(stop, ollama.publish(version, model, persona, stop))
             }
         }
     }

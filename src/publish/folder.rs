@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value, json};
 
@@ -22,8 +23,9 @@ pub(super) fn publish(
     persona: &Persona,
     settings: &Publish,
     folder: &Path,
+    stop: &AtomicBool,
 ) -> Result<Published, PublishError> {
-    let merged = whole(version)?;
+    let merged = whole(version, stop)?;
     let name = format!("{model}-{}", version.name);
     let (aside, gone) = (folder.join(format!(".{name}.new")), folder.join(format!(".{name}.old")));
     for rest in [&aside, &gone] {

@@ -14,5 +14,5 @@ mod error;
 pub(crate) use body::FileBody;
 #[cfg(feature = "http")]
 pub(crate) use client::{Reach, Server};
-pub use digest::sha256_of;
+pub use digest::{sha256_of, sha256_unless};
 pub use error::WireError;

@@ -94,7 +94,10 @@ impl Api {
     pub(super) async fn blob(&self, path: &Path) -> Result<String, PublishError> {
         let mut again = true;
         loop {
-            let digest = format!("sha256:{}", sha256_of(path)?);
+            // Beside, so that a stop does not wait for it.
+            let file = path.to_path_buf();
+            let hash = tokio::task::spawn_blocking(move || sha256_of(&file)).await;
+            let digest = format!("sha256:{}", hash.map_err(std::io::Error::other)??);
             let place = format!("/api/blobs/{digest}");
             if self.0.head(&place).await? == 200 {
                 return Ok(digest);

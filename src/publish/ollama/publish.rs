@@ -1,6 +1,7 @@
 //! The order of things: build under the versioned name, probe it, then move the alias, and back if that fails.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::AtomicBool;
 
 use serde_json::{Map, Value, json};
 
@@ -59,6 +60,7 @@ impl Ollama {
         version: &VersionFiles,
         model: &str,
         persona: &Persona,
+        stop: &AtomicBool,
     ) -> Result<Published, PublishError> {
         let takes_adapters = self.takes_adapters().await?;
         let base = BaseFacts::of(version, &self.api).await?;
@@ -68,11 +70,11 @@ impl Ollama {
 
         let as_adapter = version.adapter.is_some() && takes_adapters != Some(false);
         let mut form = if as_adapter { Form::Adapter } else { Form::Merged };
-        let mut built = self.build(version, &base, &name, &system, form).await;
+        let mut built = self.build(version, &base, &name, &system, form, stop).await;
         if let (Form::Adapter, Err(Failed::NoAdapters(why))) = (form, &built) {
             notes.push(format!("published as a whole model, since the adapter was refused: {why}"));
             form = Form::Merged;
-            built = self.build(version, &base, &name, &system, form).await;
+            built = self.build(version, &base, &name, &system, form, stop).await;
         }
         if let Err(failed) = built {
             return Err(failed.into_error());
@@ -93,8 +95,10 @@ impl Ollama {
         name: &str,
         system: &str,
         form: Form,
+        stop: &AtomicBool,
     ) -> Result<(), Failed> {
-        let request = self.request(version, base, name, system, form).await.map_err(Failed::Otherwise)?;
+        let request =
+            self.request(version, base, name, system, form, stop).await.map_err(Failed::Otherwise)?;
         if let Err(error) = self.api.create(&request).await {
             return Err(match form {
                 Form::Adapter if is_about_adapters(error.words()) => {
@@ -127,6 +131,7 @@ impl Ollama {
         name: &str,
         system: &str,
         form: Form,
+        stop: &AtomicBool,
     ) -> Result<Value, PublishError> {
         let inherits = form == Form::Adapter && base.name.is_some();
         let mut request = base.request(name, system, &self.parameters, inherits);
@@ -140,13 +145,13 @@ impl Ollama {
                 match &base.name {
                     Some(base) => insert("from", base.as_str().into()),
                     None => {
-                        check_base(version)?;
+                        check_base(version, stop)?;
                         insert("files", json!({ "base.gguf": self.api.blob(&version.base.path).await? }));
                     }
                 }
                 insert("adapters", json!({ "adapter.gguf": self.api.blob(adapter).await? }));
             }
-            _ => insert("files", json!({ "model.gguf": self.api.blob(&whole(version)?).await? })),
+            _ => insert("files", json!({ "model.gguf": self.api.blob(&whole(version, stop)?).await? })),
         }
         Ok(request)
     }

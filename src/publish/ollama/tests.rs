@@ -285,7 +285,8 @@ fn words_of_chats_stay_a_text_in_the_request() {
     let persona = Persona { block: hostile.into(), words: "Mine.".into(), note: None };
     let to = super::Ollama::new(&world.settings, ollama.url()).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
-    runtime.block_on(to.publish(&world.version(1), "atles-tiny", &persona)).unwrap();
+    let stop = AtomicBool::new(false);
+    runtime.block_on(to.publish(&world.version(1), "atles-tiny", &persona, &stop)).unwrap();
     let request = ollama.server.bodies("/api/create").remove(0);
     let keys: Vec<&str> = request.as_object().unwrap().keys().map(String::as_str).collect();
     assert_eq!(keys, ["files", "model", "parameters", "stream", "system", "template"]);

@@ -23,9 +23,9 @@ pub fn write_adapter(path: &Path, shape: &Shape, adapter: &Adapter, name: &str) 
         ranges.extend([slot.a.clone(), slot.b.clone()]);
     }
     let mut ranges = ranges.into_iter();
-    file.write(path, &mut |_| {
+    file.write(path, &mut |_, put| {
         let values = ranges.next().and_then(|range| adapter.values.get(range)).unwrap_or_default();
-        Ok(values.iter().flat_map(|value| value.to_le_bytes()).collect())
+        values.iter().try_for_each(|value| put(&value.to_le_bytes()))
     })
 }
 

@@ -3,12 +3,19 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::training::gguf::{Gguf, GgufError, GgufWriter, TensorType, pack_q8_0};
+use crate::training::gguf::{Gguf, GgufError, GgufWriter, TensorInfo, TensorType, expand, pack_q8_0};
 use crate::training::model::{Adapter, Slot};
 
+/// Bytes of the base that are worked on at once: a stop waits for no more.
+const PIECE: usize = 1 << 20;
+
 /// Writes the merged model. Tensors whose rows do not fill blocks of 32 are stored as `f32`.
-pub fn write_merged(path: &Path, base: &Gguf, adapter: &Adapter) -> Result<(), GgufError> {
+///
+/// # Errors
+/// [`GgufError::Stopped`] soon after `stop` was set; then, as with any error, what was written is no whole file.
+pub fn write_merged(path: &Path, base: &Gguf, adapter: &Adapter, stop: &AtomicBool) -> Result<(), GgufError> {
     let slots: HashMap<String, &Slot> = adapter.slots().iter().map(|slot| (slot.tensor(), slot)).collect();
     let mut file = GgufWriter::with_metadata_of(base)?;
     for tensor in base.tensors() {
@@ -19,25 +26,51 @@ pub fn write_merged(path: &Path, base: &Gguf, adapter: &Adapter) -> Result<(), G
         };
         file.tensor(&tensor.name, &tensor.sizes, kind)?;
     }
-    file.write(path, &mut |tensor| {
-        let Some(slot) = slots.get(&tensor.name) else { return base.bytes(&tensor.name) };
-        let mut weights = base.floats(&tensor.name)?;
-        if weights.len() != slot.inputs * slot.outputs {
-            return Err(GgufError::Damaged(format!("the adapter does not fit {}", tensor.name)));
+    file.write(path, &mut |tensor, put| {
+        let mut go_on = |bytes: &[u8]| {
+            if stop.load(Ordering::Relaxed) { Err(GgufError::Stopped) } else { put(bytes) }
+        };
+        match slots.get(&tensor.name) {
+            None => base.pieces(&tensor.name, PIECE, &mut go_on),
+            Some(slot) => changed(base, tensor, slot, adapter, &mut go_on),
         }
-        add_change(&mut weights, slot, adapter);
-        Ok(match tensor.kind {
-            TensorType::Q8_0 => pack_q8_0(&weights),
-            _ => weights.iter().flat_map(|weight| weight.to_le_bytes()).collect(),
-        })
     })
 }
 
-/// `W += scale · B·A`.
-fn add_change(weights: &mut [f32], slot: &Slot, adapter: &Adapter) {
+/// The tensor's rows with the change, as they are to be stored.
+fn changed(
+    base: &Gguf,
+    tensor: &TensorInfo,
+    slot: &Slot,
+    adapter: &Adapter,
+    put: &mut dyn FnMut(&[u8]) -> Result<(), GgufError>,
+) -> Result<(), GgufError> {
+    let sizes = [slot.inputs as u64, slot.outputs as u64];
+    let stored = base.tensor(&tensor.name).filter(|stored| stored.sizes == sizes);
+    let unfit = || GgufError::Damaged(format!("the adapter does not fit {}", tensor.name));
+    let kind = stored.ok_or_else(unfit)?.kind;
+    let row = slot.inputs / kind.block_weights() * kind.block_bytes();
+    let rows = (PIECE / row).max(1);
+    let mut weights = Vec::new();
+    let mut done = 0;
+    base.pieces(&tensor.name, rows * row, &mut |bytes| {
+        weights.resize(bytes.len() / row * slot.inputs, 0.0);
+        expand(kind, bytes, &mut weights);
+        add_change(&mut weights, done, slot, adapter);
+        done += weights.len() / slot.inputs;
+        match tensor.kind {
+            TensorType::Q8_0 => put(&pack_q8_0(&weights)),
+            _ => put(&weights.iter().flat_map(|weight| weight.to_le_bytes()).collect::<Vec<u8>>()),
+        }
+    })
+}
+
+/// `W += scale · B·A` for the rows of W from `first` on.
+fn add_change(weights: &mut [f32], first: usize, slot: &Slot, adapter: &Adapter) {
     let a = &adapter.values[slot.a.clone()];
     let b = &adapter.values[slot.b.clone()];
-    for (row, b) in weights.chunks_exact_mut(slot.inputs).zip(b.chunks_exact(adapter.settings().rank)) {
+    let b = b.chunks_exact(adapter.settings().rank).skip(first);
+    for (row, b) in weights.chunks_exact_mut(slot.inputs).zip(b) {
         for (b, a) in b.iter().zip(a.chunks_exact(slot.inputs)) {
             let factor = adapter.scale() * b;
             for (weight, a) in row.iter_mut().zip(a) {
@@ -75,7 +108,9 @@ mod tests {
             assert_eq!(read_adapter(&path("adapter.gguf"), base.shape()).unwrap(), adapter);
             assert!(Base::load(&adapter_file).is_err(), "an adapter is not a base");
 
-            write_merged(&path("merged.gguf"), &file, &adapter).unwrap();
+            let stopped = write_merged(&path("merged.gguf"), &file, &adapter, &AtomicBool::new(true));
+            assert!(matches!(stopped, Err(GgufError::Stopped)));
+            write_merged(&path("merged.gguf"), &file, &adapter, &AtomicBool::new(false)).unwrap();
             let merged = Gguf::open(&path("merged.gguf")).unwrap();
             for name in ["token_embd.weight", "blk.0.attn_norm.weight", "output_norm.weight"] {
                 assert_eq!(file.bytes(name).unwrap(), merged.bytes(name).unwrap());

@@ -84,7 +84,7 @@ fn a_whole_model_and_an_adapter_of_some_matrices_are_taken_too() {
     for tensor in &kept {
         some.tensor(&tensor.name, &tensor.sizes, tensor.kind).unwrap();
     }
-    some.write(&world.path("some.gguf"), &mut |tensor| whole.bytes(&tensor.name)).unwrap();
+    some.write(&world.path("some.gguf"), &mut |tensor, put| put(&whole.bytes(&tensor.name)?)).unwrap();
     std::fs::rename(world.path("some.gguf"), world.path("good.gguf")).unwrap();
     train(&world, &settings).unwrap();
 }
@@ -109,14 +109,16 @@ fn what_is_no_usable_artefact_fails_the_run_with_the_reason() {
         let mut damaged = GgufWriter::new();
         damaged.pair("general.architecture", &Value::Text("llama".into()));
         damaged.tensor("token_embd.weight", &[64, 2], TensorType::F32).unwrap();
-        damaged.write(&world.path("large.gguf"), &mut |_| Ok(vec![0; 512])).unwrap();
+        damaged.write(&world.path("large.gguf"), &mut |_, put| put(&[0; 512])).unwrap();
         let whole = Gguf::open(&world.path("good.gguf")).unwrap();
         let mut nothing = GgufWriter::with_metadata_of(&whole).unwrap();
         whole
             .tensors()
             .iter()
             .for_each(|tensor| nothing.tensor(&tensor.name, &tensor.sizes, tensor.kind).unwrap());
-        nothing.write(&world.path("nothing.gguf"), &mut |tensor| Ok(vec![0; tensor.bytes as usize])).unwrap();
+        nothing
+            .write(&world.path("nothing.gguf"), &mut |tensor, put| put(&vec![0; tensor.bytes as usize]))
+            .unwrap();
         let error = train(&world, &settings).unwrap_err();
         assert!(error.to_string().contains(expected), "{script}: {error}");
         assert!(matches!(error, BackendError::Failed { .. }));

@@ -39,6 +39,9 @@ pub enum GgufError {
     /// A tensor that the reader asked for is missing.
     #[error("the GGUF file has no tensor {0:?}")]
     Tensor(String),
+    /// A stop was asked for while it was read or written; what was written is no whole file.
+    #[error("stopped")]
+    Stopped,
 }
 
 impl GgufError {

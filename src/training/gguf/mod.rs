@@ -18,4 +18,4 @@ pub use kind::TensorType;
 pub use pack::pack_q8_0;
 pub use reader::{Gguf, TensorInfo};
 pub use value::Value;
-pub use writer::{Content, GgufWriter};
+pub use writer::{Content, GgufWriter, Put};

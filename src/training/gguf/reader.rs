@@ -127,6 +127,26 @@ impl Gguf {
         Ok(bytes)
     }
 
+    /// The bytes of a tensor in order, so many at a time; fewer are in the last piece.
+    pub fn pieces(
+        &self,
+        name: &str,
+        most: usize,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), GgufError>,
+    ) -> Result<(), GgufError> {
+        let tensor = self.tensor(name).ok_or_else(|| GgufError::Tensor(name.into()))?;
+        let mut piece = vec![0; most.max(1)];
+        let mut done = 0;
+        while done < tensor.bytes {
+            let count = usize::try_from(tensor.bytes - done).unwrap_or(most).min(piece.len());
+            let piece = &mut piece[..count];
+            self.read_at(piece, self.data_at + tensor.offset + done)?;
+            take(piece)?;
+            done += count as u64;
+        }
+        Ok(())
+    }
+
     /// A tensor expanded to `f32`.
     pub fn floats(&self, name: &str) -> Result<Vec<f32>, GgufError> {
         let bytes = self.bytes(name)?;

@@ -1,4 +1,4 @@
-//! Writing: metadata, entries, data, each tensor's bytes asked for when it is its turn.
+//! Writing: metadata, entries, data, each tensor's bytes asked for when it is its turn, in as many pieces as suits.
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -16,8 +16,14 @@ pub struct GgufWriter {
     end: u64,
 }
 
+/// Takes the next bytes of a tensor.
+pub type Put<'a> = dyn FnMut(&[u8]) -> Result<(), GgufError> + 'a;
+
 /// What a tensor's bytes are taken from.
-pub type Content<'a> = dyn FnMut(&TensorInfo) -> Result<Vec<u8>, GgufError> + 'a;
+pub type Content<'a> = dyn FnMut(&TensorInfo, &mut Put<'_>) -> Result<(), GgufError> + 'a;
+
+/// Bytes after which what was written is brought to the disk, so that the last sync is a short one.
+const SYNC_EVERY: u64 = 32 << 20;
 
 impl GgufWriter {
     /// An empty file with the usual alignment.
@@ -93,6 +99,7 @@ impl GgufWriter {
     pub fn write(self, path: &Path, content: &mut Content<'_>) -> Result<(), GgufError> {
         let io = |source| GgufError::Io { path: path.to_path_buf(), source };
         let mut out = BufWriter::with_capacity(1 << 18, create_private(path).map_err(io)?);
+        let mut unsynced = 0;
         let mut header = Vec::with_capacity(self.pair_bytes.len() + 96 * self.tensors.len() + 64);
         header.extend_from_slice(b"GGUF");
         header.extend_from_slice(&3u32.to_le_bytes());
@@ -109,14 +116,23 @@ impl GgufWriter {
         header.resize(header.len().next_multiple_of(self.alignment as usize), 0);
         out.write_all(&header).map_err(io)?;
         for tensor in &self.tensors {
-            let bytes = content(tensor)?;
-            if bytes.len() as u64 != tensor.bytes {
+            let mut got = 0;
+            content(tensor, &mut |bytes| {
+                got += bytes.len() as u64;
+                unsynced += bytes.len() as u64;
+                out.write_all(bytes).map_err(io)?;
+                if unsynced > SYNC_EVERY {
+                    unsynced = 0;
+                    out.flush().and_then(|()| out.get_ref().sync_data()).map_err(io)?;
+                }
+                Ok(())
+            })?;
+            if got != tensor.bytes {
                 return Err(GgufError::damaged(format!(
                     "tensor {:?} got bytes of another size",
                     tensor.name
                 )));
             }
-            out.write_all(&bytes).map_err(io)?;
             let padding = tensor.bytes.next_multiple_of(self.alignment) - tensor.bytes;
             out.write_all(&vec![0; padding as usize]).map_err(io)?;
         }
@@ -164,7 +180,7 @@ mod tests {
         file.pair("a.floats", &Value::Floats(vec![1.0, -0.25]));
         file.tensor("odd", &[3], TensorType::F32).unwrap();
         file.tensor("block", &[32, 2], TensorType::Q8_0).unwrap();
-        file.write(path, &mut |tensor| Ok((0..tensor.bytes).map(|n| n as u8).collect())).unwrap();
+        file.write(path, &mut |tensor, put| (0..tensor.bytes).try_for_each(|n| put(&[n as u8]))).unwrap();
     }
 
     #[test]
@@ -189,7 +205,7 @@ mod tests {
         for tensor in file.tensors() {
             writer.tensor(&tensor.name, &tensor.sizes, tensor.kind).unwrap();
         }
-        writer.write(&copy, &mut |tensor| file.bytes(&tensor.name)).unwrap();
+        writer.write(&copy, &mut |tensor, put| put(&file.bytes(&tensor.name)?)).unwrap();
         assert_eq!(std::fs::read(&path).unwrap(), std::fs::read(&copy).unwrap());
     }
 

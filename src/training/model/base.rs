@@ -1,9 +1,11 @@
 //! A base model in memory: its matrices as the file stores them, its norms and biases as `f32`.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use super::packing::{Packed, turn};
 use super::shape::{Architecture, ModelError, Shape};
 use super::simd::widest;
-use crate::training::gguf::{Gguf, TensorType, expand};
+use crate::training::gguf::{Gguf, GgufError, TensorType, expand};
 
 /// A frozen weight matrix, row by row as it is stored.
 #[derive(Debug)]
@@ -14,15 +16,35 @@ pub(super) struct Matrix {
     bytes: Vec<u8>,
 }
 
+/// Bytes that are read at once: a stop waits for no more.
+const PIECE: usize = 8 << 20;
+
+/// A file, and whether to go on reading it.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    file: &'a Gguf,
+    stop: &'a AtomicBool,
+}
+
+impl Source<'_> {
+    fn bytes(self, name: &str, length: u64) -> Result<Vec<u8>, GgufError> {
+        let mut bytes = Vec::with_capacity(usize::try_from(length).unwrap_or(0));
+        self.file.pieces(name, PIECE.min(bytes.capacity()), &mut |piece| {
+            bytes.extend_from_slice(piece);
+            if self.stop.load(Ordering::Relaxed) { Err(GgufError::Stopped) } else { Ok(()) }
+        })?;
+        Ok(bytes)
+    }
+}
+
 impl Matrix {
-    fn read(file: &Gguf, name: &str, outputs: usize, inputs: usize) -> Result<Self, ModelError> {
-        let tensor =
-            file.tensor(name).ok_or_else(|| crate::training::gguf::GgufError::Tensor(name.to_owned()))?;
+    fn read(source: Source<'_>, name: &str, outputs: usize, inputs: usize) -> Result<Self, ModelError> {
+        let tensor = source.file.tensor(name).ok_or_else(|| GgufError::Tensor(name.to_owned()))?;
         if tensor.sizes != [inputs as u64, outputs as u64] {
             let message = format!("{name} has sizes {:?}, not {inputs} by {outputs}", tensor.sizes);
             return Err(ModelError::Inconsistent(message));
         }
-        Ok(Matrix { kind: tensor.kind, outputs, inputs, bytes: file.bytes(name)? })
+        Ok(Matrix { kind: tensor.kind, outputs, inputs, bytes: source.bytes(name, tensor.bytes)? })
     }
 
     fn row_bytes(&self) -> usize {
@@ -122,10 +144,16 @@ pub struct Base {
 impl Base {
     /// Reads a model's weights.
     pub fn load(file: &Gguf) -> Result<Self, ModelError> {
+        Base::load_unless(&AtomicBool::new(false), file)
+    }
+
+    /// Reads a model's weights; [`GgufError::Stopped`] soon after `stop` was set.
+    pub fn load_unless(stop: &AtomicBool, file: &Gguf) -> Result<Self, ModelError> {
+        let source = Source { file, stop };
         let shape = Shape::read(file)?;
-        let embedding = Matrix::read(file, "token_embd.weight", shape.vocabulary, shape.width)?;
+        let embedding = Matrix::read(source, "token_embd.weight", shape.vocabulary, shape.width)?;
         let output = match file.tensor("output.weight") {
-            Some(_) => Some(Matrix::read(file, "output.weight", shape.vocabulary, shape.width)?),
+            Some(_) => Some(Matrix::read(source, "output.weight", shape.vocabulary, shape.width)?),
             None => None,
         };
         let rope_factors = match file.tensor("rope_freqs.weight") {
@@ -133,7 +161,7 @@ impl Base {
             None => Vec::new(),
         };
         let layers =
-            (0..shape.layers).map(|layer| Layer::read(file, &shape, layer)).collect::<Result<_, _>>()?;
+            (0..shape.layers).map(|layer| Layer::read(source, &shape, layer)).collect::<Result<_, _>>()?;
         let norm = vector(file, "output_norm.weight", shape.width)?;
         Ok(Base { shape, embedding, layers, norm, output, rope_factors })
     }
@@ -150,12 +178,13 @@ impl Base {
 }
 
 impl Layer {
-    fn read(file: &Gguf, shape: &Shape, layer: usize) -> Result<Self, ModelError> {
+    fn read(source: Source<'_>, shape: &Shape, layer: usize) -> Result<Self, ModelError> {
+        let file = source.file;
         let Shape { width, feed_forward, .. } = *shape;
         let (queries, keys) = (shape.heads * shape.head, shape.kv_heads * shape.head);
         let name = |part: &str| format!("blk.{layer}.{part}");
         let matrix = |part: &str, outputs, inputs| {
-            Matrix::read(file, &name(&format!("{part}.weight")), outputs, inputs)
+            Matrix::read(source, &name(&format!("{part}.weight")), outputs, inputs)
         };
         let mut biases = [const { Vec::new() }; 3];
         for (bias, (part, size)) in
@@ -165,7 +194,7 @@ impl Layer {
             if file.tensor(&name).is_some() {
                 *bias = vector(file, &name, size)?;
             } else if shape.architecture == Architecture::Qwen2 {
-                return Err(crate::training::gguf::GgufError::Tensor(name).into());
+                return Err(GgufError::Tensor(name).into());
             }
         }
         for part in ["attn_output.bias", "attn_q_norm.weight", "ffn_gate_inp.weight", "ffn_down.bias"] {

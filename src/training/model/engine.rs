@@ -106,9 +106,10 @@ struct State {
     stream: Vec<f32>,
 }
 
-/// Supervised rows taken to the output layer at once.
-const HEAD_ROWS: usize = 256;
-const HEAD_ROWS_LOW: usize = 64;
+/// Supervised rows taken to the output layer at once: their scores of all tokens are in memory together. Whole strips of
+/// the product's kernel on two threads.
+const HEAD_ROWS: usize = 144;
+const HEAD_ROWS_LOW: usize = 72;
 
 impl Engine {
     /// Makes threads and room.

@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::packing::{Packed, View, pack_left, tile};
@@ -70,7 +70,8 @@ pub(super) fn multiply_both(
     factor: f32,
     threads: usize,
 ) {
-    let tile = tile();
+    let arch = first.b.arch;
+    let tile = tile(arch);
     if a.rows == 0 || first.out.columns == 0 {
         return;
     }
@@ -88,9 +89,9 @@ pub(super) fn multiply_both(
         }
     }
     if threads > 1 {
-        shares.into_par_iter().for_each(|rows| Arch::new().dispatch(rows));
+        shares.into_par_iter().for_each(|rows| arch.dispatch(rows));
     } else {
-        shares.into_iter().for_each(|rows| Arch::new().dispatch(rows));
+        shares.into_iter().for_each(|rows| arch.dispatch(rows));
     }
 }
 
@@ -252,14 +253,20 @@ fn kernel<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
 
 #[cfg(test)]
 mod tests {
+    use pulp::Arch;
+
+    use super::super::simd::narrower;
     use super::*;
 
     #[test]
-    fn products_of_odd_sizes_transposes_and_strides_are_right_on_any_threads() {
+    fn products_of_odd_sizes_transposes_and_strides_are_right_on_any_threads_and_vectors() {
         let mut random = fastrand::Rng::with_seed(1);
         let sizes =
             [(1, 1, 1), (5, 3, 7), (13, 300, 33), (70, 64, 8), (8, 17, 70), (40, 513, 31), (600, 20, 50)];
-        for (rows, depth, columns) in sizes {
+        let kinds: Vec<Arch> = narrower().into_iter().chain([Arch::new(), Arch::Scalar]).collect();
+        for ((rows, depth, columns), arch) in
+            sizes.into_iter().flat_map(|size| kinds.iter().map(move |arch| (size, *arch)))
+        {
             for (left, right, threads) in
                 [(false, false, 1), (true, false, 2), (false, true, 2), (true, true, 3)]
             {
@@ -276,7 +283,7 @@ mod tests {
                 let mut out = vec![1.0; rows * stride];
                 let place = Out { data: &mut out, columns, stride, add: true };
                 let (a, b) = (view(&a, rows, depth, left), view(&b, depth, columns, right));
-                multiply(place, a, b, 2.0, &mut Packed::default(), threads);
+                multiply(place, a, b, 2.0, &mut Packed::with(arch), threads);
                 let at = |m: View<'_>, i: usize, j: usize| m.data[i * m.row_step + j * m.column_step];
                 for i in 0..rows {
                     for j in 0..stride {

@@ -24,3 +24,4 @@ pub use adapter::{Adapter, LoraSettings, Slot, TARGETS};
 pub use base::Base;
 pub use engine::{Engine, EngineSettings, Loss, Memory, Sequence, Stopped};
 pub use shape::{Architecture, ModelError, Shape};
+pub use simd::without_avx512;

@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::widest;
+use super::simd::{vectors, widest};
 
 /// A matrix as it lies in memory, or its transpose.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ pub(super) struct Tile {
     pub(super) lanes: usize,
 }
 
-pub(super) fn tile() -> Tile {
+pub(super) fn tile(arch: Arch) -> Tile {
     struct Ask;
     impl WithSimd for Ask {
         type Output = Tile;
@@ -56,12 +56,14 @@ pub(super) fn tile() -> Tile {
             Tile { height, lanes: S::F32_LANES }
         }
     }
-    Arch::new().dispatch(Ask)
+    arch.dispatch(Ask)
 }
 
 /// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Packed {
+    /// The vectors it is packed for.
+    pub(super) arch: Arch,
     data: Vec<f32>,
     depth: usize,
     columns: usize,
@@ -78,7 +80,17 @@ const RUN: usize = 16;
 /// Smaller matrices are packed by one thread.
 const WORTH_THREADS: usize = 1 << 15;
 
+impl Default for Packed {
+    fn default() -> Self {
+        Packed::with(vectors())
+    }
+}
+
 impl Packed {
+    pub(super) fn with(arch: Arch) -> Self {
+        Packed { arch, data: Vec::new(), depth: 0, columns: 0, width: 0 }
+    }
+
     /// Packs a matrix.
     pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
         self.fill(from.rows, from.columns, threads, |column, width, panel| {
@@ -108,7 +120,7 @@ impl Packed {
         threads: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        let Tile { lanes, .. } = tile();
+        let Tile { lanes, .. } = tile(self.arch);
         let width = if columns <= lanes { lanes } else { 2 * lanes };
         let size = depth * columns.next_multiple_of(width);
         (self.depth, self.columns, self.width) = (depth, columns, width);

@@ -79,16 +79,16 @@ pub(crate) fn write(path: &Path, architecture: &str, seed: u64) {
         file.tensor(name, sizes, *kind).unwrap();
     }
     let mut random = fastrand::Rng::with_seed(seed);
-    file.write(path, &mut |tensor| {
+    file.write(path, &mut |tensor, put| {
         let count = tensor.weights() as usize;
         let norm = tensor.name.contains("norm");
         let size = if tensor.sizes.len() == 1 { 0.2 } else { 1.7 / (tensor.sizes[0] as f32).sqrt() };
         let values: Vec<f32> =
             (0..count).map(|_| f32::from(norm) + (random.f32() * 2.0 - 1.0) * size).collect();
-        Ok(match tensor.kind {
-            TensorType::Q8_0 => pack_q8_0(&values),
-            _ => values.iter().flat_map(|x| x.to_le_bytes()).collect(),
-        })
+        match tensor.kind {
+            TensorType::Q8_0 => put(&pack_q8_0(&values)),
+            _ => values.iter().try_for_each(|x| put(&x.to_le_bytes())),
+        }
     })
     .unwrap();
 }

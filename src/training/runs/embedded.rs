@@ -4,11 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::RunFailure;
-use super::measure::{encode, encoder, engine_settings, losses, open, unusable};
+use super::measure::{encode, encoder, engine_settings, load, losses, open};
 use crate::session::SpokenTurn;
 use crate::training::artefact::write_adapter;
 use crate::training::backend::{Artefact, Backend, BackendError, Job, Progress, Trained};
-use crate::training::model::{Base, Engine, LoraSettings, Loss};
+use crate::training::model::{Engine, LoraSettings, Loss};
 use crate::training::trainer::{Encoder, Example, TrainError, Trainer, TrainerSettings, Verdict};
 
 /// The trainer that is built into this program.
@@ -26,12 +26,13 @@ impl Backend for Embedded {
         watch: &mut dyn FnMut(&Progress),
         stop: &Arc<AtomicBool>,
     ) -> Result<Trained, BackendError> {
-        let file = open(job.base)?;
-        let encoder = encoder(&file, job.settings)?;
-        let train = encode_all(&encoder, job.train)?;
-        let held_out = encode_all(&encoder, job.held_out)?;
+        let (base, train, held_out) = {
+            let file = open(job.base)?;
+            let encoder = encoder(&file, job.settings)?;
+            let base = load(&file, job.base, stop)?;
+            (base, encode_all(&encoder, job.train)?, encode_all(&encoder, job.held_out)?)
+        };
         let settings = trainer_settings(job);
-        let base = Arc::new(Base::load(&file).map_err(|error| unusable(job.base, &error))?);
         let mut engine = Engine::new(base, engine_settings(job.settings, stop))
             .map_err(|error| RunFailure::file("threads", &error))?;
         let checkpoint = job.folder.join("checkpoint");

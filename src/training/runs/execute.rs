@@ -21,6 +21,7 @@ use crate::training::anchor::Anchor;
 use crate::training::artefact::write_merged;
 use crate::training::backend::{Artefact, Backend, Job, Progress, Trained};
 use crate::training::base::{Base, Cache, resolve};
+use crate::training::gguf::GgufError;
 use crate::training::model::Loss;
 use crate::training::publisher::{Form, Publication, Publisher};
 use crate::training::set::{SetLine, TrainingSet};
@@ -312,7 +313,10 @@ fn after(
             })?;
             if form == Form::Merged {
                 let file = open(&base.path)?;
-                write_merged(&merged, &file, &read).map_err(|error| RunFailure::Later(error.to_string()))?;
+                write_merged(&merged, &file, &read, run.stop).map_err(|error| match error {
+                    GgufError::Stopped => RunFailure::Stopped,
+                    error => RunFailure::Later(error.to_string()),
+                })?;
                 yardstick = Yardstick::load(&merged, &plan.settings, run.stop)?;
             } else {
                 loaded = Some(read);

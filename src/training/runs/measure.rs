@@ -8,7 +8,7 @@ use super::RunFailure;
 use crate::config::{MemoryMode, Training};
 use crate::session::{Role, SpokenTurn};
 use crate::training::artefact::read_adapter;
-use crate::training::gguf::Gguf;
+use crate::training::gguf::{Gguf, GgufError};
 use crate::training::model::{
     Adapter, Base, Engine, EngineSettings, Loss, Memory, ModelError, Sequence, Stopped,
 };
@@ -52,7 +52,7 @@ impl Yardstick {
     pub fn load(model: &Path, settings: &Training, stop: &Arc<AtomicBool>) -> Result<Self, RunFailure> {
         let file = open(model)?;
         let encoder = encoder(&file, settings)?;
-        let base = Arc::new(Base::load(&file).map_err(|error| unusable(model, &error))?);
+        let base = load(&file, model, stop)?;
         let engine = Engine::new(base, engine_settings(settings, stop))
             .map_err(|error| RunFailure::file("threads", &error))?;
         Ok(Yardstick { engine, encoder, pass: settings.max_length })
@@ -175,6 +175,15 @@ pub(super) fn encode(encoder: &Encoder, chat: &[SpokenTurn]) -> Result<Vec<Examp
 
 pub(super) fn open(model: &Path) -> Result<Gguf, RunFailure> {
     Gguf::open(model).map_err(|error| unusable(model, &error))
+}
+
+/// Reads a model's weights.
+pub(super) fn load(file: &Gguf, model: &Path, stop: &AtomicBool) -> Result<Arc<Base>, RunFailure> {
+    match Base::load_unless(stop, file) {
+        Ok(base) => Ok(Arc::new(base)),
+        Err(ModelError::Gguf(GgufError::Stopped)) => Err(RunFailure::Stopped),
+        Err(error) => Err(unusable(model, &error)),
+    }
 }
 
 pub(super) fn encoder(file: &Gguf, settings: &Training) -> Result<Encoder, RunFailure> {

@@ -1,18 +1,17 @@
 //! A run's state on disk: written beside and renamed, sealed with a hash, bound to the run it belongs to.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, Write};
 use std::path::Path;
 
 use super::optimiser::AdamW;
 
-/// Everything that the rest of a run depends on.
+/// Everything that the rest of a run depends on, but for the adapter.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Checkpoint {
     /// Hash of base, settings and examples: another run's checkpoint is not taken.
     pub(super) run: [u8; 32],
     pub(super) step: u64,
-    pub(super) values: Vec<f32>,
     /// The best so far by the watcher's judgement; empty where there is none.
     pub(super) best: Vec<f32>,
     pub(super) optimiser: AdamW,
@@ -23,32 +22,34 @@ pub(super) struct Checkpoint {
 const MAGIC: &[u8; 8] = b"ATLESck1";
 
 impl Checkpoint {
-    pub(super) fn save(&self, path: &Path) -> std::io::Result<()> {
-        let mut bytes = Vec::with_capacity(128 + 12 * self.values.len());
-        bytes.extend_from_slice(MAGIC);
-        bytes.extend_from_slice(&self.run);
-        bytes.extend_from_slice(&self.step.to_le_bytes());
-        bytes.extend_from_slice(&self.optimiser.steps.to_le_bytes());
-        for list in [&self.values, &self.best, &self.optimiser.first, &self.optimiser.second, &self.losses] {
-            bytes.extend_from_slice(&(list.len() as u64).to_le_bytes());
-            list.iter().for_each(|value| bytes.extend_from_slice(&value.to_le_bytes()));
-        }
-        let seal = blake3::hash(&bytes);
-        bytes.extend_from_slice(seal.as_bytes());
+    /// Writes it, and the adapter's values with it.
+    pub(super) fn save(&self, values: &[f32], path: &Path) -> std::io::Result<()> {
         let beside = path.with_extension("tmp");
         let mut options = File::options();
         options.write(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&beside)?;
-        file.write_all(&bytes)?;
-        file.sync_all()?;
+        // In small pieces: a copy of it all would be a tenth of a run's memory.
+        let mut out = Sealed { file: BufWriter::new(options.open(&beside)?), hash: blake3::Hasher::new() };
+        out.put(MAGIC)?;
+        out.put(&self.run)?;
+        out.put(&self.step.to_le_bytes())?;
+        out.put(&self.optimiser.steps.to_le_bytes())?;
+        for list in [values, &self.best, &self.optimiser.first, &self.optimiser.second, &self.losses] {
+            out.put(&(list.len() as u64).to_le_bytes())?;
+            for part in list.chunks(PART) {
+                out.put(&part.iter().flat_map(|value| value.to_le_bytes()).collect::<Vec<u8>>())?;
+            }
+        }
+        let seal = out.hash.finalize();
+        out.file.write_all(seal.as_bytes())?;
+        out.file.into_inner().map_err(std::io::IntoInnerError::into_error)?.sync_all()?;
         std::fs::rename(&beside, path)
     }
 
-    /// The checkpoint of a run; `None` where there is none, or it is damaged or of another run: then the run
-    /// begins again.
-    pub(super) fn load(path: &Path, run: &[u8; 32]) -> Option<Self> {
+    /// The checkpoint of a run and the adapter's values; `None` where there is none, or it is damaged or of another
+    /// run: then the run begins again.
+    pub(super) fn load(path: &Path, run: &[u8; 32]) -> Option<(Self, Vec<f32>)> {
         let bytes = std::fs::read(path).ok()?;
         let (body, seal) = bytes.split_last_chunk::<32>()?;
         if blake3::hash(body).as_bytes() != seal {
@@ -61,7 +62,23 @@ impl Checkpoint {
             [list(&mut rest)?, list(&mut rest)?, list(&mut rest)?, list(&mut rest)?, list(&mut rest)?];
         let fits = first.len() == values.len() && second.len() == values.len();
         let optimiser = AdamW { first, second, steps };
-        fits.then_some(Checkpoint { run: *run, step, values, best, optimiser, losses })
+        fits.then_some((Checkpoint { run: *run, step, best, optimiser, losses }, values))
+    }
+}
+
+/// Numbers that are written at once.
+const PART: usize = 1 << 14;
+
+/// A file in the making, and the hash of what was written so far.
+struct Sealed {
+    file: BufWriter<File>,
+    hash: blake3::Hasher,
+}
+
+impl Sealed {
+    fn put(&mut self, bytes: &[u8]) -> std::io::Result<()> {
+        self.hash.update(bytes);
+        self.file.write_all(bytes)
     }
 }
 

@@ -185,7 +185,7 @@ impl<'a> Trainer<'a> {
             let (loss, seen) = match self.gradient(engine, &adapter, state.step, &mut gradient) {
                 Ok(done) => done,
                 Err(Stopped) => {
-                    self.save(&mut state, &adapter)?;
+                    self.save(&state, &adapter)?;
                     return Err(TrainError::Stopped);
                 }
             };
@@ -207,7 +207,7 @@ impl<'a> Trainer<'a> {
                 state.best.clone_from(&adapter.values);
             }
             if verdict.is_err() || state.step.is_multiple_of(self.settings.checkpoint_every.max(1)) {
-                self.save(&mut state, &adapter)?;
+                self.save(&state, &adapter)?;
             }
             if verdict? == Verdict::Finish {
                 break;
@@ -223,25 +223,19 @@ impl<'a> Trainer<'a> {
     fn take_up(&self, adapter: &mut Adapter) -> Checkpoint {
         let size = adapter.values.len();
         let found = self.checkpoint.and_then(|path| Checkpoint::load(path, &self.run));
-        if let Some(found) = found.filter(|found| found.values.len() == size) {
-            adapter.values.clone_from(&found.values);
+        if let Some((found, values)) = found.filter(|(_, values)| values.len() == size) {
+            adapter.values = values;
             return found;
         }
         let optimiser = AdamW::new(size);
-        Checkpoint {
-            run: self.run,
-            step: 0,
-            values: Vec::new(),
-            best: Vec::new(),
-            optimiser,
-            losses: Vec::new(),
-        }
+        Checkpoint { run: self.run, step: 0, best: Vec::new(), optimiser, losses: Vec::new() }
     }
 
-    fn save(&self, state: &mut Checkpoint, adapter: &Adapter) -> Result<(), TrainError> {
+    fn save(&self, state: &Checkpoint, adapter: &Adapter) -> Result<(), TrainError> {
         let Some(path) = self.checkpoint else { return Ok(()) };
-        state.values.clone_from(&adapter.values);
-        state.save(path).map_err(|source| TrainError::Checkpoint { path: path.to_path_buf(), source })
+        state
+            .save(&adapter.values, path)
+            .map_err(|source| TrainError::Checkpoint { path: path.to_path_buf(), source })
     }
 
     /// The gradient of a step's mean loss; the loss and how many tokens were taken through the model.
