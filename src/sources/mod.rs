@@ -7,6 +7,7 @@
 //! What is known of a file, of a session and of each message lies in the state store, written after the spool has the
 //! session: after a crash between the two it is handed over again, and recognised.
 
+mod account;
 mod copies;
 mod llm;
 mod observer;
@@ -14,6 +15,7 @@ mod open_webui;
 mod positions;
 mod program;
 mod read;
+mod rows;
 mod source;
 mod sqlite;
 #[cfg(test)]
@@ -21,5 +23,6 @@ mod tests;
 mod tree;
 mod worker;
 
+pub use account::{SourceProblem, SourceReport};
 pub use observer::{Observer, ObserverSettings};
 pub use program::Program;
