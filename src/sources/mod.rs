@@ -21,6 +21,7 @@ mod sqlite;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unpack;
 mod worker;
 
 pub use account::{SourceProblem, SourceReport};

@@ -197,7 +197,8 @@ impl Worker {
         if !metadata.is_file() || self.positions.file(path)?.is_some_and(|known| known.signature == before) {
             return Ok(());
         }
-        if self.is_refused(index, path, before) {
+        let superseded = read::packed_from(path).is_some_and(|plain| plain.is_file());
+        if superseded || self.is_refused(index, path, before) {
             return Ok(());
         }
         let age = age(&metadata);
