@@ -33,6 +33,9 @@ pub(super) struct Args {
     /// Leave out conversations that ended before: a date (2026-01-31), a time, or a span back from now (90d).
     #[arg(long, value_name = "WHEN", value_parser = since)]
     since: Option<Since>,
+    /// Import also what an earlier import handed over; what is still known is settled as a duplicate.
+    #[arg(long)]
+    again: bool,
     /// Only count what would be imported.
     #[arg(long)]
     dry_run: bool,
@@ -93,6 +96,7 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
         format: args.format,
         user: args.user.clone(),
         since: args.since,
+        again: args.again,
         dry_run: args.dry_run,
         max_size: settings.spool.max_size.0,
         min_free: settings.disk.min_free.0,

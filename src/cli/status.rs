@@ -3,6 +3,10 @@ use std::path::Path;
 
 use super::{Exit, open, say};
 use crate::daemon::{ControlError, Report, Request, Response, ask, from_folders};
+use crate::sources::SourceReport;
+
+/// Problems of a source that are shown; `--json` has more.
+const PROBLEMS: usize = 3;
 
 /// Options of `atles status`.
 #[derive(Debug, clap::Args)]
@@ -69,6 +73,9 @@ fn page(report: &Report) -> String {
         report.failed,
         if report.failed > 0 { "   (`atles failed list` tells why)" } else { "" },
     );
+    for source in &report.sources {
+        source_lines(&mut page, source);
+    }
     if let Some(training) = &report.training {
         let _ = writeln!(page, "\ntraining  {training}");
     }
@@ -93,6 +100,36 @@ fn page(report: &Report) -> String {
     page
 }
 
+fn source_lines(page: &mut String, source: &SourceReport) {
+    let _ = writeln!(page, "\nsource    {}: {}", source.format, source.path);
+    if let Some(trouble) = &source.trouble {
+        let _ = writeln!(page, "          cannot be read: {trouble}");
+    }
+    if source.trouble.is_some() && source.conversations == 0 {
+        return;
+    }
+    let _ = writeln!(
+        page,
+        "          {}, {} learned{}{}{}",
+        say::count(source.conversations, "conversation", "conversations"),
+        source.learned,
+        aside(source.waiting, "not at rest yet"),
+        source.last_learned.as_ref().map(|at| format!(", the last at {at}")).unwrap_or_default(),
+        if source.watcher == "poll" { ", read every now and then" } else { "" },
+    );
+    for problem in source.problems.iter().take(PROBLEMS) {
+        let _ = writeln!(page, "          {}: {}", problem.file, problem.problem);
+    }
+    let more = source.problems_total.saturating_sub(source.problems.len().min(PROBLEMS) as u64);
+    if more > 0 {
+        let _ = writeln!(page, "          … and {}", say::count(more, "more problem", "more problems"));
+    }
+    if source.without_conversation > 0 {
+        let files = say::count(source.without_conversation, "file", "files");
+        let _ = writeln!(page, "          {files} without a conversation");
+    }
+}
+
 fn aside(number: u64, what: &str) -> String {
     if number > 0 { format!(", {number} {what}") } else { String::new() }
 }
@@ -108,6 +145,7 @@ fn uptime(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::sources::SourceProblem;
     use crate::state::Totals;
 
     #[test]
@@ -126,6 +164,30 @@ mod tests {
             live: 2,
             failed: 1,
             totals: Some(Totals { sessions: 1, messages: 20, ..Totals::default() }),
+            sources: vec![
+                SourceReport {
+                    format: "codex".into(),
+                    path: "/home/ada/.codex/sessions".into(),
+                    watcher: "native".into(),
+                    conversations: 12,
+                    learned: 11,
+                    waiting: 1,
+                    last_learned: Some("2026-04-01T10:00:00Z".into()),
+                    problems: vec![SourceProblem {
+                        file: "a.jsonl".into(),
+                        problem: "permission denied".into(),
+                    }],
+                    problems_total: 2,
+                    without_conversation: 1,
+                    ..SourceReport::default()
+                },
+                SourceReport {
+                    format: "jan".into(),
+                    path: "/home/ada/jan/threads".into(),
+                    trouble: Some("no such folder".into()),
+                    ..SourceReport::default()
+                },
+            ],
             ..Report::default()
         };
         insta::assert_snapshot!(page(&report), @r"
@@ -138,6 +200,15 @@ mod tests {
                 0  in work
                 0  in done
                 1  in failed   (`atles failed list` tells why)
+
+        source    codex: /home/ada/.codex/sessions
+                  12 conversations, 11 learned, 1 not at rest yet, the last at 2026-04-01T10:00:00Z
+                  a.jsonl: permission denied
+                  … and 1 more problem
+                  1 file without a conversation
+
+        source    jan: /home/ada/jan/threads
+                  cannot be read: no such folder
 
         learned   1 session, 20 messages, 0 memory items, 0 training examples
         besides   0 revisions, 0 duplicates, 0 filtered, 0 values redacted

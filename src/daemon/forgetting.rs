@@ -55,7 +55,6 @@ impl Daemon {
             intake,
             keeper,
             observer,
-            sources,
             reload,
             mut asked,
             signals,
@@ -108,7 +107,7 @@ impl Daemon {
             open_stores(&home, &reload.chain().load().decode, &services).map_err(|error| error.to_string());
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
-            let working = start_pipeline(&home, stores, &reload, &services, &sources, once);
+            let working = start_pipeline(&home, stores, &reload, &services, once);
             let config_dir = reload.path().parent().unwrap_or(&home.root);
             let runs = Runs::start(&home, config_dir, &reload.settings().training, once);
             Ok((state, working.map_err(|error| error.to_string())?, runs.map_err(|error| error.to_string())?))
@@ -123,7 +122,6 @@ impl Daemon {
             intake,
             keeper,
             observer,
-            sources,
             reload,
             asked,
             signals,

@@ -8,6 +8,7 @@ use tracing::{error, info, warn};
 use super::Services;
 use crate::config::{Config, Loaded, Settings, load};
 use crate::pipeline::Chain;
+use crate::sources::ObserverSettings;
 
 /// Watches pipeline.toml and swaps the chain when it was edited well. A bad edit changes nothing.
 pub(super) struct Reload {
@@ -15,6 +16,7 @@ pub(super) struct Reload {
     seen: Option<(SystemTime, u64)>,
     text_hash: [u8; 32],
     settings: Settings,
+    sources: Vec<ObserverSettings>,
     chain: Arc<ArcSwap<Chain>>,
     services: Services,
     /// What is wrong with the file as it is now, if anything.
@@ -28,8 +30,9 @@ impl Reload {
         let Loaded { config, path, text_hash, .. } = loaded;
         let seen = look(&path);
         let (settings, stages) = (config.settings.clone(), names(&config));
+        let sources = config.sources.clone();
         let chain = Arc::new(ArcSwap::from_pointee(Chain::from(config)));
-        Reload { path, seen, text_hash, settings, chain, services, problem: None, stages }
+        Reload { path, seen, text_hash, settings, sources, chain, services, problem: None, stages }
     }
 
     pub(super) fn chain(&self) -> Arc<ArcSwap<Chain>> {
@@ -39,6 +42,11 @@ impl Reload {
     /// The settings in force.
     pub(super) fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// The sources in force.
+    pub(super) fn sources(&self) -> &[ObserverSettings] {
+        &self.sources
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -72,12 +80,9 @@ impl Reload {
         let later = old.home != new.home
             || old.spool != new.spool
             || old.workers != new.workers
-            || old.logs != new.logs
-            || old.source != new.source;
+            || old.logs != new.logs;
         if later {
-            warn!(
-                "[home], [spool], [workers], [logs] and [[source]] of pipeline.toml take effect at the next start"
-            );
+            warn!("[home], [spool], [workers] and [logs] of pipeline.toml take effect at the next start");
         }
         let mut config = config;
         config.settings.spool = old.spool.clone();
@@ -85,9 +90,9 @@ impl Reload {
             home: old.home.clone(),
             workers: old.workers.clone(),
             logs: old.logs.clone(),
-            source: old.source.clone(),
             ..config.settings.clone()
         };
+        self.sources.clone_from(&config.sources);
         self.stages = names(&config);
         self.text_hash = text_hash;
         self.problem = None;

@@ -15,13 +15,13 @@ use super::reload::Reload;
 use super::signals::Signals;
 use super::statistics::StatisticsFile;
 use super::training::Runs;
-use super::working::{Working, start_pipeline};
+use super::working::{Working, start_observer, start_pipeline};
 use super::{Report, Services};
 use crate::config::{Loaded, Span};
 use crate::live::Keeper;
 use crate::pipeline::{Engine, Stop};
 use crate::platform;
-use crate::sources::{Observer, ObserverSettings};
+use crate::sources::Observer;
 use crate::spool::{Home, InstanceLock, Intake, Retention, sweep};
 use crate::state::{State, Totals};
 
@@ -39,7 +39,6 @@ pub struct Daemon {
     /// `None` in a run that works through the spool once, and where memory.db cannot be opened a second time.
     pub(super) keeper: Option<Keeper>,
     pub(super) observer: Option<Observer>,
-    pub(super) sources: Vec<ObserverSettings>,
     pub(super) reload: Reload,
     pub(super) asked: mpsc::Receiver<Asked>,
     pub(super) signals: Signals,
@@ -97,11 +96,10 @@ impl Daemon {
         let training = loaded.config.settings.training.clone();
         let config_dir = loaded.path.parent().map(std::path::Path::to_path_buf);
         let Booted { home, state, memory, forgotten, lock } = boot(&loaded.config, &services)?;
-        let sources = loaded.config.sources.clone();
         let reload = Reload::new(loaded, services.clone());
         let stores = Stores { state: state.clone(), memory, forgotten };
         let Working { engine, intake, keeper, observer } =
-            start_pipeline(&home, stores, &reload, &services, &sources, once)?;
+            start_pipeline(&home, stores, &reload, &services, once)?;
         let asked = start_control(&home);
         let config_dir = config_dir.unwrap_or_else(|| home.root.clone());
         let runs = Runs::start(&home, &config_dir, &training, once)
@@ -123,7 +121,6 @@ impl Daemon {
             intake,
             keeper,
             observer,
-            sources,
             reload,
             asked,
             signals,
@@ -251,7 +248,11 @@ impl Daemon {
             return;
         }
         self.kept_house = Some(Instant::now());
+        let sources = self.reload.sources().to_vec();
         self.reload.poll();
+        if sources != self.reload.sources() {
+            self.watch_other_sources();
+        }
         self.runs.set_settings(&self.reload.settings().training);
         let running = self.running();
         let in_flight = self.engine.gauges.in_flight.load(Ordering::Relaxed) as u64;
@@ -261,6 +262,23 @@ impl Daemon {
         if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
             self.swept = Some(Instant::now());
             self.sweep();
+        }
+    }
+
+    /// `[[source]]` was edited.
+    fn watch_other_sources(&mut self) {
+        if self.once || self.forgetting.is_some() {
+            return;
+        }
+        let sources = self.reload.sources();
+        match &self.observer {
+            Some(observer) => observer.watch_instead(sources.to_vec()),
+            None => match start_observer(&self.home, &self.state, &self.reload, false) {
+                Ok(observer) => self.observer = observer,
+                Err(problem) => {
+                    warn!(error = %problem, "the sources cannot be watched before the next start");
+                }
+            },
         }
     }
 
@@ -312,6 +330,7 @@ impl Daemon {
             training: self.runs.under_way(),
             queued_answers: self.runs.queued(),
             totals: Some(self.totals()),
+            sources: self.observer.as_ref().map(Observer::report).unwrap_or_default(),
             ..Report::default()
         };
         report.look_at(&self.home)

@@ -2,6 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::sources::SourceReport;
 use crate::spool::{Home, InstanceLock, SIDECAR_SUFFIX};
 use crate::state::Totals;
 
@@ -53,6 +54,8 @@ pub struct Report {
     pub queued_answers: u64,
     /// Counts over the life of the home; absent where no daemon runs.
     pub totals: Option<Totals>,
+    /// How the `[[source]]`s stand, in the order of pipeline.toml; none where no daemon runs.
+    pub sources: Vec<SourceReport>,
 }
 
 impl Report {

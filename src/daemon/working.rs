@@ -14,7 +14,7 @@ use crate::memory::{Writer, embedding};
 use crate::pipeline::{Engine, Parts};
 use crate::platform::Clock;
 use crate::session::formats::looks_complete;
-use crate::sources::{Observer, ObserverSettings};
+use crate::sources::Observer;
 use crate::spool::{
     AdoptionRules, Claimed, Home, Intake, IntakeSettings, LiveHints, NameFilter, WatcherKind,
 };
@@ -34,7 +34,6 @@ pub(super) fn start_pipeline(
     stores: Stores,
     reload: &Reload,
     services: &Services,
-    sources: &[ObserverSettings],
     once: bool,
 ) -> Result<Working, BootError> {
     let settings = reload.settings();
@@ -72,8 +71,7 @@ pub(super) fn start_pipeline(
     };
     let keeper = if once { None } else { start_keeper(keeper) };
     let spool_trouble = |source| BootError::File { path: home.spool.clone(), source };
-    let observer = start_observer(home, &state, sources.to_vec(), settings.spool.max_size.0, once);
-    let observer = observer.map_err(spool_trouble)?;
+    let observer = start_observer(home, &state, reload, once).map_err(spool_trouble)?;
     let intake = start_intake(home, settings, claimed, once, keeper.is_some().then_some(hints));
     Ok(Working { engine, intake: intake.map_err(spool_trouble)?, keeper, observer })
 }
@@ -109,13 +107,13 @@ fn start_keeper(parts: live::Parts) -> Option<Keeper> {
 
 /// Without sources there is no thread. With `once` they are read before the spool is, so that what they hold is learned
 /// in the same run.
-fn start_observer(
+pub(super) fn start_observer(
     home: &Home,
     state: &State,
-    sources: Vec<ObserverSettings>,
-    max_size: u64,
+    reload: &Reload,
     once: bool,
 ) -> io::Result<Option<Observer>> {
+    let (sources, max_size) = (reload.sources().to_vec(), reload.settings().spool.max_size.0);
     if sources.is_empty() {
         return Ok(None);
     }

@@ -1,4 +1,5 @@
 use std::cell::Cell;
+use std::collections::HashSet;
 use std::io::{self, Read};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -41,6 +42,8 @@ pub struct Options {
     pub user: Option<String>,
     /// Conversations that ended before are left out; those without a time are not.
     pub since: Option<Since>,
+    /// Hand over also what an earlier import handed over: what was forgotten since and is allowed again, say.
+    pub again: bool,
     /// Only count.
     pub dry_run: bool,
     /// Larger session files are refused by the spool.
@@ -93,6 +96,8 @@ pub struct Import<'a> {
     options: Options,
     progress: &'a mut dyn FnMut(Progress),
     handed: Handed,
+    /// What this import took, where what earlier ones took does not count.
+    taken: HashSet<SessionKey>,
     /// `None` in a dry run.
     delivery: Option<Delivery>,
     report: Report,
@@ -123,7 +128,7 @@ impl<'a> Import<'a> {
             let handed = Handed::open(home)?.ok_or(ImportError::Busy)?;
             (handed, Some(Delivery::new(home, PREFIX)?))
         };
-        let mut import = Import { home, options, progress, handed, delivery, report };
+        let mut import = Import { home, options, progress, handed, taken: HashSet::new(), delivery, report };
         let total = Cell::new(0);
         for part in &parts {
             import.part(part, &total)?;
@@ -240,7 +245,8 @@ impl<'a> Import<'a> {
             return Ok(());
         }
         let key = SessionKey::of(&session);
-        if self.handed.knows(&key) {
+        let already = if self.options.again { !self.taken.insert(key) } else { self.handed.knows(&key) };
+        if already {
             self.report.already += 1;
             return Ok(());
         }

@@ -20,6 +20,7 @@ fn options() -> Options {
         format: Format::Auto,
         user: None,
         since: None,
+        again: false,
         dry_run: false,
         max_size: 64 << 20,
         min_free: 0,
@@ -62,6 +63,11 @@ fn a_zip_is_imported_once_and_only_what_is_new_later() {
     assert_eq!((report.imported, report.older, report.already, waiting(&home)), (800, 100, 0, 800));
     let report = import(&home, &path, options());
     assert_eq!((report.imported, report.already, waiting(&home)), (100, 800, 900));
+    let again = import(&home, &path, Options { again: true, ..options() });
+    assert_eq!((again.imported, waiting(&home)), (900, 900), "by name each is there once");
+    let twice = Options { again: true, ..options() };
+    let report = Import::run(&home, &[path.clone(), path.clone()], twice, |_| (), &mut |_| ()).unwrap();
+    assert_eq!((report.imported, report.already), (900, 900), "one run takes a chat once");
     let other = import(&home, &path, Options { user: Some("mara".into()), ..options() });
     assert_eq!(other.imported, 900, "another user's chats are others");
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, TransactionBehavior};
 
 use super::MemoryError;
+use crate::platform;
 
 /// The version of the tables, kept in `PRAGMA user_version`.
 pub const VERSION: i64 = 1;
@@ -48,6 +49,13 @@ pub(super) fn open(path: &Path) -> Result<Connection, MemoryError> {
     conn.busy_timeout(PATIENCE)?;
     if is_new(&conn, path)? {
         conn.pragma_update(None, "page_size", 8192)?;
+    }
+    // Damage may look like a format that is only to be read: it would be waited for without end.
+    if conn.is_readonly("main")? && platform::may_write(path) {
+        return Err(MemoryError::Damaged(rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_NOTADB),
+            Some("its header says that it cannot be written".into()),
+        )));
     }
     // A writer that stops half-way through a batch must leave nothing of it, and a commit must outlive a power cut.
     conn.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;

@@ -24,6 +24,8 @@ pub struct Chain {
     pub settle: Duration,
     /// Bytes that must be free on the disk, or nothing is taken.
     pub min_free: u64,
+    /// How often, and after what pauses, a file that cannot be read for now is tried again.
+    pub retry: Retry,
     /// For each stage, a hash over its settings and those of all before it, in hexadecimal.
     lineage: Vec<String>,
 }
@@ -91,6 +93,7 @@ impl From<Config> for Chain {
             max_size: settings.spool.max_size.0,
             settle: settings.spool.settle.0,
             min_free: settings.disk.min_free.0,
+            retry: settings.retry,
         }
     }
 }

@@ -74,6 +74,8 @@ enum End {
     Judged(Judged),
     Fate(Fate),
     Again,
+    /// The disk would not give the file.
+    Unread(Box<Failure>),
 }
 
 impl From<StateError> for End {
@@ -120,10 +122,14 @@ impl Runner {
         let size = trip.signature.size;
         let _room = self.make_room(size).await;
         let mut reserved = None;
-        let judged = match self.judge_file(&mut trip, &mut reserved).await {
+        let mut judged = self.judge_file(&mut trip, &mut reserved).await;
+        if let Err(End::Unread(failure)) = judged {
+            judged = Err(self.failed(&trip, *failure, None).await);
+        }
+        let judged = match judged {
             Ok(judged) | Err(End::Judged(judged)) => judged,
             Err(End::Fate(fate)) => return Ok(fate),
-            Err(End::Again) => return Err(Again),
+            Err(End::Again | End::Unread(_)) => return Err(Again),
         };
         self.commit(trip, judged).await
     }
@@ -173,13 +179,7 @@ impl Runner {
             Err(ReadError::Changing) => return Err(End::Fate(Fate::Parked { pause: trip.chain.settle })),
             Err(problem) => {
                 trip.signature = self.signature_now(trip.file);
-                return Err(End::Judged(dead_letter(
-                    unreadable(&problem),
-                    trip.file,
-                    &trip.record,
-                    self.now(),
-                    trip.signature.size,
-                )));
+                return Err(End::Unread(Box::new(unreadable(&problem, &trip.chain.retry))));
             }
         };
         trip.signature = signature;
@@ -271,7 +271,7 @@ impl Runner {
             }
             ChainEnd::Failed(failure) => {
                 self.examples.release(&envelope.identity, &envelope.key);
-                Err(self.failed(trip, failure, envelope.key).await)
+                Err(self.failed(trip, failure, Some(envelope.key)).await)
             }
             ChainEnd::Stalled(message) => {
                 self.examples.release(&envelope.identity, &envelope.key);
@@ -284,13 +284,13 @@ impl Runner {
         }
     }
 
-    /// Parks a file whose stage failed in a way that may pass, until its tries are used up.
-    async fn failed(&self, trip: &Trip<'_>, failure: Failure, key: SessionKey) -> End {
+    /// Parks a file that failed in a way that may pass, until its tries are used up.
+    async fn failed(&self, trip: &Trip<'_>, failure: Failure, key: Option<SessionKey>) -> End {
         let tries = failure.tries_before(&trip.record) + 1;
         let Some(retry) = failure.retry.as_ref().filter(|retry| tries < retry.policy.attempts) else {
             let mut judged = dead_letter(failure, trip.file, &trip.record, self.now(), trip.signature.size);
             if let Judged::Failed { sessions, .. } = &mut judged {
-                sessions.push(key);
+                sessions.extend(key);
             }
             return End::Judged(judged);
         };

@@ -1,9 +1,12 @@
 //! From a failure to the sidecar that explains it.
 
+use std::io::ErrorKind;
+
 use jiff::Timestamp;
 
-use super::chain::Failure;
+use super::chain::{Failure, RetryWish};
 use super::unit::Judged;
+use crate::config::Retry;
 use crate::session::formats::DecodeError;
 use crate::spool::{AttemptRecord, Claimed, ReadError, Refusal, Sidecar};
 use crate::state::FileRecord;
@@ -51,7 +54,7 @@ fn shell_word(name: &str) -> String {
 }
 
 /// A file that could not be read.
-pub(super) fn unreadable(problem: &ReadError) -> Failure {
+pub(super) fn unreadable(problem: &ReadError, retry: &Retry) -> Failure {
     let kind = match problem {
         ReadError::Refused(Refusal::NotAFile(_)) => "not_a_file",
         ReadError::Refused(Refusal::TooLarge { .. }) => "too_large",
@@ -60,6 +63,11 @@ pub(super) fn unreadable(problem: &ReadError) -> Failure {
     let mut failure = Failure::new("spool", kind, problem.to_string());
     failure.hint = Some(match problem {
         ReadError::Refused(refusal) => refusal.hint().to_owned(),
+        // The disk said no, or there was a lack of something: that may pass.
+        ReadError::Io(error) if error.kind() != ErrorKind::PermissionDenied => {
+            failure.retry = Some(RetryWish { policy: retry.clone(), after: None });
+            "see what the system's log says of the disk, then `atles failed retry`".to_owned()
+        }
         _ => "let the daemon's user read the file, then `atles failed retry`".to_owned(),
     });
     failure

@@ -213,6 +213,15 @@ pub fn open_to_others(dir: &Path) -> Option<String> {
     }
 }
 
+/// Whether this process may write to a file. It is not opened for that.
+pub fn may_write(path: &Path) -> bool {
+    #[cfg(unix)]
+    let may = rustix::fs::access(path, rustix::fs::Access::WRITE_OK).is_ok();
+    #[cfg(not(unix))]
+    let may = std::fs::metadata(path).is_ok_and(|metadata| !metadata.permissions().readonly());
+    may
+}
+
 /// Whether two folders lie on one file system, so that a rename between them is atomic.
 pub fn same_filesystem(a: &Path, b: &Path) -> io::Result<bool> {
     #[cfg(unix)]

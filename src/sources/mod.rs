@@ -7,6 +7,7 @@
 //! What is known of a file, of a session and of each message lies in the state store, written after the spool has the
 //! session: after a crash between the two it is handed over again, and recognised.
 
+mod account;
 mod copies;
 mod llm;
 mod observer;
@@ -14,12 +15,15 @@ mod open_webui;
 mod positions;
 mod program;
 mod read;
+mod rows;
 mod source;
 mod sqlite;
 #[cfg(test)]
 mod tests;
 mod tree;
+mod unpack;
 mod worker;
 
+pub use account::{SourceProblem, SourceReport};
 pub use observer::{Observer, ObserverSettings};
 pub use program::Program;

@@ -5,14 +5,15 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tracing::error;
 
+use super::account::{Accounts, SourceReport};
 use super::program::Program;
 use super::source::Hint;
 use super::worker::Worker;
@@ -43,7 +44,13 @@ pub struct Observer {
     thread: Option<JoinHandle<()>>,
     stop: Arc<AtomicBool>,
     wake: SyncSender<Hint>,
+    /// Sources that are to take the place of those that are watched.
+    others: Others,
+    accounts: Accounts,
+    state: State,
 }
+
+type Others = Arc<Mutex<Option<Vec<ObserverSettings>>>>;
 
 impl Observer {
     /// Starts watching.
@@ -58,11 +65,25 @@ impl Observer {
     ) -> io::Result<Self> {
         let (wake, hints) = sync_channel(HINTS);
         let stop = Arc::new(AtomicBool::new(false));
-        let worker = Worker::new(home, state, sources, max_size, stop.clone())?;
-        let sink = wake.clone();
-        let thread =
-            std::thread::Builder::new().name("sources".into()).spawn(move || run(worker, &hints, &sink))?;
-        Ok(Observer { thread: Some(thread), stop, wake })
+        let worker = Worker::new(home, state.clone(), sources, max_size, stop.clone())?;
+        let accounts = worker.accounts.clone();
+        let (sink, others) = (wake.clone(), Others::default());
+        let asked = others.clone();
+        let thread = std::thread::Builder::new()
+            .name("sources".into())
+            .spawn(move || run(worker, &hints, &sink, &asked))?;
+        Ok(Observer { thread: Some(thread), stop, wake, others, accounts, state })
+    }
+
+    /// Has other sources watched from now on. Those that stay the same are watched on.
+    pub fn watch_instead(&self, sources: Vec<ObserverSettings>) {
+        *self.others.lock().unwrap_or_else(PoisonError::into_inner) = Some(sources);
+        let _ = self.wake.try_send(Hint::Wake);
+    }
+
+    /// How the sources stand, in the order of pipeline.toml.
+    pub fn report(&self) -> Vec<SourceReport> {
+        self.accounts.report(&self.state)
     }
 
     /// Reads every source a single time and hands over what is at rest.
@@ -85,7 +106,7 @@ impl Observer {
     /// Asks it to stop.
     pub fn stop(&self) {
         self.stop.store(true, Ordering::Release);
-        let _ = self.wake.try_send(Hint::Stop);
+        let _ = self.wake.try_send(Hint::Wake);
     }
 }
 
@@ -100,13 +121,19 @@ impl Drop for Observer {
     }
 }
 
-fn run(mut worker: Worker, hints: &Receiver<Hint>, sink: &SyncSender<Hint>) {
+fn run(mut worker: Worker, hints: &Receiver<Hint>, sink: &SyncSender<Hint>, others: &Others) {
+    worker.count_what_is_learned();
     while !worker.stopped() {
-        for (index, source) in worker.sources.iter_mut().enumerate() {
-            source.keep_watching(index, sink);
+        if let Some(sources) = others.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            worker.watch_instead(sources);
+        }
+        for source in &mut worker.sources {
+            source.keep_watching(sink);
         }
         worker.scan(false);
+        worker.tell();
         worker.attend();
+        worker.tell();
         match hints.recv_timeout(worker.until_next().max(SHORTEST)) {
             Ok(hint) => {
                 worker.take(hint);

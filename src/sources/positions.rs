@@ -18,12 +18,34 @@ pub(super) struct FilePosition {
     /// Of a database: the time of the last row that was read, as the program writes it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<String>,
+    /// What was odd about it.
+    #[serde(default, skip_serializing_if = "Oddity::is_none")]
+    pub(super) oddity: Oddity,
+}
+
+/// What was odd about a file that was read all the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(super) struct Oddity {
+    /// Lines or rows that were left out.
+    pub(super) left_out: u64,
+    /// Nothing in it was a conversation that is known.
+    pub(super) empty: bool,
+}
+
+impl Oddity {
+    pub(super) fn is_none(&self) -> bool {
+        *self == Oddity::default()
+    }
 }
 
 /// What was handed over of a session.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct Handed {
     key: String,
+    /// The source it came from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
 }
 
 /// Who said something first.
@@ -56,6 +78,10 @@ impl Positions {
         Positions { state, batch: StateBatch::default(), owners: HashMap::new(), handed: HashMap::new() }
     }
 
+    pub(super) fn state(&self) -> &State {
+        &self.state
+    }
+
     pub(super) fn file(&self, path: &Path) -> Result<Option<FilePosition>, StateError> {
         self.state.source(&record_key(b'f', &key_of(path)))
     }
@@ -73,9 +99,21 @@ impl Positions {
         Ok(handed.is_some_and(|handed| handed.key == key.to_string()))
     }
 
-    pub(super) fn put_handed(&mut self, identity: &Identity, key: &SessionKey) {
+    pub(super) fn put_handed(&mut self, identity: &Identity, key: &SessionKey, source: &Name) {
         self.handed.insert(*identity, key.to_string());
-        self.batch.put_source(&record_key(b's', &identity.0), &Handed { key: key.to_string() });
+        let record = Handed { key: key.to_string(), source: Some(hex(source)) };
+        self.batch.put_source(&record_key(b's', &identity.0), &record);
+    }
+
+    /// What was ever handed over from a source, and under which key last.
+    pub(super) fn handed_from(&self, source: &Name) -> Result<Vec<(Identity, String)>, StateError> {
+        let (own, mut found) = (hex(source), Vec::new());
+        self.state.sources(b"s", &mut |name, record: Handed| {
+            if let (Ok(identity), true) = (name.try_into(), record.source.as_ref() == Some(&own)) {
+                found.push((Identity(identity), record.key));
+            }
+        })?;
+        Ok(found)
     }
 
     /// Whether something was first said in another session than this.

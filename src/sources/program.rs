@@ -91,7 +91,8 @@ impl Program {
                     && !below("subagents")
                     && !below("tool-results")
             }
-            Program::Codex => name.starts_with("rollout-") && ends(&[".jsonl"]),
+            // It compresses those that have been at rest for long.
+            Program::Codex => name.starts_with("rollout-") && ends(&[".jsonl", ".jsonl.zst"]),
             Program::GeminiCli => {
                 name.starts_with("session-") && ends(&[".jsonl", ".json"]) && below("chats")
             }
@@ -135,7 +136,8 @@ mod tests {
             (Program::ClaudeCode, "-srv-heron/5f0c/subagents/x.jsonl", None),
             (Program::ClaudeCode, "-srv-heron/5f0c.jsonl.tmp", None),
             (Program::Codex, "2026/03/02/rollout-x.jsonl", Some("2026/03/02/rollout-x.jsonl")),
-            (Program::Codex, "2026/03/02/rollout-x.jsonl.zst", None),
+            (Program::Codex, "2026/03/02/rollout-x.jsonl.zst", Some("2026/03/02/rollout-x.jsonl.zst")),
+            (Program::Codex, "2026/03/02/rollout-x.jsonl.zst.tmp", None),
             (Program::GeminiCli, "heron/chats/session-x.json", Some("heron/chats/session-x.json")),
             (Program::GeminiCli, "heron/logs.json", None),
             (

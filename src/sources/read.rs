@@ -1,17 +1,19 @@
-use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
 use super::program::{Keeps, Program};
 use super::sqlite::DatabaseError;
+use super::unpack::Unpacked;
 use crate::platform;
 use crate::session::Session;
 use crate::session::formats::{DecodeError, Decoded, Format, LogReader, decode_leniently};
 
 /// The longest line of a log that is read; a longer one holds pictures or a compacted history.
 const LONGEST_LINE: u64 = 32 << 20;
+/// Bytes that are asked of a file at a time.
+const BUFFER: usize = 64 << 10;
 /// The largest document that is read.
 const LARGEST: u64 = 64 << 20;
 
@@ -46,9 +48,10 @@ pub(super) struct FileRead {
 /// Reads a file that a program keeps for one conversation.
 pub(super) fn read(program: Program, path: &Path) -> Result<FileRead, ReadError> {
     let is_log = path.extension().is_some_and(|end| end == "jsonl");
+    let packed = packed_from(path).is_some();
     let mut read = match program.keeps() {
-        Keeps::Log(format) => log(path, format)?,
-        Keeps::Both(format) if is_log => log(path, format)?,
+        Keeps::Log(format) => log(path, format, packed)?,
+        Keeps::Both(format) if is_log => log(path, format, packed)?,
         Keeps::Both(format) | Keeps::Document(format) => document(path, format)?,
         Keeps::Database => FileRead::default(),
     };
@@ -69,14 +72,28 @@ fn document(path: &Path, format: Format) -> Result<FileRead, ReadError> {
     Ok(FileRead { sessions, offset: bytes.len() as u64, left_out: 0 })
 }
 
-fn log(path: &Path, format: Format) -> Result<FileRead, ReadError> {
-    let (file, _) = platform::open_regular(path)?;
-    let mut lines = BufReader::with_capacity(64 << 10, file);
+/// The file that a compressed one was made from, if it is one. Where both are there, that one is newer.
+pub(super) fn packed_from(path: &Path) -> Option<PathBuf> {
+    path.extension().is_some_and(|end| end == "zst").then(|| path.with_extension(""))
+}
+
+fn log(path: &Path, format: Format, packed: bool) -> Result<FileRead, ReadError> {
+    let (file, metadata) = platform::open_regular(path)?;
+    let file = BufReader::with_capacity(BUFFER, file);
+    let lines: Box<dyn BufRead> = if packed {
+        Box::new(BufReader::with_capacity(BUFFER, Unpacked::new(file, metadata.len())))
+    } else {
+        Box::new(file)
+    };
+    lines_of(lines, format)
+}
+
+fn lines_of(mut lines: Box<dyn BufRead>, format: Format) -> Result<FileRead, ReadError> {
     let mut read = FileRead::default();
     let Some(mut reader) = LogReader::new(format) else { return Ok(read) };
     let mut line = Vec::new();
     loop {
-        let Line { bytes, whole, held } = next_line(&mut lines, &mut line)?;
+        let Line { bytes, whole, held } = next_line(&mut *lines, &mut line)?;
         if bytes == 0 {
             break;
         }
@@ -107,9 +124,9 @@ struct Line {
 }
 
 /// Reads a line into `line`; of one that is too long only the length is known.
-fn next_line(lines: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<Line> {
+fn next_line(lines: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Line> {
     line.clear();
-    let mut bytes = lines.by_ref().take(LONGEST_LINE).read_until(b'\n', line)? as u64;
+    let mut bytes = (&mut *lines).take(LONGEST_LINE).read_until(b'\n', line)? as u64;
     let mut whole = line.last() == Some(&b'\n');
     let held = whole || bytes < LONGEST_LINE;
     if !held {
@@ -133,8 +150,7 @@ fn next_line(lines: &mut BufReader<File>, line: &mut Vec<u8>) -> io::Result<Line
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
-
+    use super::super::unpack::tests::packed;
     use super::*;
 
     fn fixture(path: &str) -> PathBuf {
@@ -165,6 +181,19 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_compressed_rollout_is_read_as_the_one_it_was_made_from() {
+        let plain = fixture("codex/2026/03/02/rollout-2026-03-02T10-00-00-0195.jsonl");
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("rollout-2026-03-02T10-00-00-0195.jsonl.zst");
+        std::fs::write(&path, packed(&std::fs::read(&plain).unwrap())).unwrap();
+        assert_eq!(Program::Codex.file_of(&path), Some(path.clone()));
+        let [of_plain, of_packed] = [&plain, &path].map(|path| read(Program::Codex, path).unwrap());
+        assert_eq!((of_packed.sessions, of_packed.offset), (of_plain.sessions, of_plain.offset));
+        std::fs::write(&path, b"no frame at all").unwrap();
+        assert!(read(Program::Codex, &path).is_err());
     }
 
     #[test]

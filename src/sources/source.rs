@@ -8,9 +8,10 @@ use std::time::{Duration, Instant, SystemTime};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use tracing::{info, warn};
 
-use super::ObserverSettings;
+use super::account::{Seen, SourceReport};
 use super::positions::Positions;
 use super::tree::{files, without_links};
+use super::{ObserverSettings, account};
 use crate::platform::{self, Signature};
 
 /// How often a source is read in full where events arrive.
@@ -21,13 +22,20 @@ const POLL: Duration = Duration::from_secs(30);
 /// A word from a watcher.
 #[derive(Debug)]
 pub(super) enum Hint {
-    Look { source: usize, path: PathBuf },
-    Stop,
+    Look {
+        source: usize,
+        path: PathBuf,
+    },
+    /// Something else is to be looked at: whether to stop, or other sources.
+    Wake,
 }
 
 /// A source, and which of its files are to be looked at.
 pub(super) struct Source {
+    /// Its number; no other source of a run has it, also when the list of sources changes.
+    pub(super) number: usize,
     pub(super) settings: ObserverSettings,
+    pub(super) seen: Seen,
     watcher: Option<RecommendedWatcher>,
     /// The inode of what is watched.
     watched: u64,
@@ -36,25 +44,43 @@ pub(super) struct Source {
     pub(super) next_scan: Instant,
     /// Set by the watcher when events were lost.
     rescan: Arc<AtomicBool>,
-    /// Whether it could not be read last time, so that that is said once.
-    missing: bool,
 }
 
 impl Source {
-    pub(super) fn new(settings: ObserverSettings) -> Self {
+    pub(super) fn new(number: usize, settings: ObserverSettings) -> Self {
         Source {
-            settings: ObserverSettings { path: without_links(&settings.path), ..settings },
+            number,
+            settings,
+            seen: Seen::default(),
             watcher: None,
             watched: 0,
             due: BTreeMap::new(),
             next_scan: Instant::now(),
             rescan: Arc::default(),
-            missing: false,
         }
     }
 
+    /// Its name in the state store.
+    pub(super) fn name(&self) -> super::positions::Name {
+        account::name_of(&self.settings)
+    }
+
+    /// Writes how it stands into a report.
+    pub(super) fn tell(&self, report: &mut SourceReport) {
+        let watcher = match (&self.seen.trouble, &self.watcher) {
+            (Some(_), _) => "",
+            (None, Some(_)) => "native",
+            (None, None) => "poll",
+        };
+        watcher.clone_into(&mut report.watcher);
+        let files = self.due.len() as u64;
+        report.waiting = if self.settings.program.is_file() { self.seen.waiting } else { files };
+        self.seen.tell(&self.settings.path, report);
+    }
+
     /// Sets up the watcher if it is missing. Where none can be had the source is read every now and then.
-    pub(super) fn keep_watching(&mut self, index: usize, sink: &SyncSender<Hint>) {
+    pub(super) fn keep_watching(&mut self, sink: &SyncSender<Hint>) {
+        let number = self.number;
         if self.next_scan > Instant::now() {
             return;
         }
@@ -74,7 +100,7 @@ impl Source {
         };
         let (sink, rescan) = (sink.clone(), self.rescan.clone());
         let watcher = RecommendedWatcher::new(
-            move |event| hear(index, event, &sink, &rescan),
+            move |event| hear(number, event, &sink, &rescan),
             notify::Config::default().with_follow_symlinks(false),
         );
         match watcher.and_then(|mut watcher| watcher.watch(&folder, mode).map(|()| watcher)) {
@@ -135,16 +161,21 @@ impl Source {
             }
         });
         if let Err(problem) = walked {
-            if !std::mem::replace(&mut self.missing, true) {
+            if self.seen.trouble.replace(problem.to_string()).is_none() {
                 warn!(program = program.as_str(), path = %own.display(), %problem, "a source cannot be read");
             }
             self.watcher = None;
             return;
         }
-        self.missing = false;
+        self.seen.trouble = None;
+        self.seen.odd.clear();
+        self.seen.refused.retain(|path, _| found.iter().any(|(there, _)| there == path));
         let now = SystemTime::now();
         for (path, signature) in found {
             let known = positions.file(&path).ok().flatten();
+            if let Some(odd) = known.as_ref().map(|known| known.oddity).filter(|odd| !odd.is_none()) {
+                self.seen.odd.insert(path.clone(), odd);
+            }
             if !program.is_file() && known.is_some_and(|known| known.signature == signature) {
                 continue;
             }

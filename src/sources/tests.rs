@@ -30,8 +30,12 @@ impl World {
 
     /// Writes a file of the program that was last touched so long ago.
     fn write(&self, name: &str, text: &str, ago: Duration) {
+        self.write_bytes(name, text.as_bytes(), ago);
+    }
+
+    fn write_bytes(&self, name: &str, bytes: &[u8], ago: Duration) {
         let path = self.theirs().join(name);
-        fs::write(&path, text).unwrap();
+        fs::write(&path, bytes).unwrap();
         OpenOptions::new().write(true).open(&path).unwrap().set_modified(SystemTime::now() - ago).unwrap();
     }
 
@@ -111,6 +115,45 @@ fn what_was_handed_over_is_not_again_until_something_is_said() {
     );
     world.look(Program::Jan, &state);
     assert_eq!(world.waiting(), [("t1".to_owned(), 4)], "the whole chat, as a revision");
+}
+
+#[test]
+fn a_rollout_that_was_compressed_is_the_same_and_one_that_goes_on_is_read_where_it_is_newer() {
+    let world = World::new();
+    let state = fresh_state();
+    let (plain, packed) = ("rollout-x.jsonl", "rollout-x.jsonl.zst");
+    let meta = "{\"type\": \"session_meta\", \"payload\": {\"id\": \"x\"}}\n".to_owned();
+    let said = |role: &str, text: &str| {
+        let kind = if role == "user" { "input_text" } else { "output_text" };
+        format!(
+            "{{\"type\": \"response_item\", \"payload\": {{\"type\": \"message\", \"role\": \"{role}\", \
+             \"content\": [{{\"type\": \"{kind}\", \"text\": \"{text}\"}}]}}}}\n"
+        )
+    };
+    let text = meta + &said("user", "Tea?") + &said("assistant", "Green.");
+    world.write(plain, &text, QUIET * 2);
+    world.look(Program::Codex, &state);
+    assert_eq!(world.waiting(), [("x".to_owned(), 2)]);
+    let clear = || {
+        fs::remove_dir_all(&world.home.spool).unwrap();
+        world.home.prepare().unwrap();
+    };
+    clear();
+
+    fs::remove_file(world.theirs().join(plain)).unwrap();
+    world.write_bytes(packed, &super::unpack::tests::packed(text.as_bytes()), QUIET * 2);
+    world.look(Program::Codex, &state);
+    assert_eq!(world.waiting(), [], "nothing in it is new");
+    world.look(Program::Codex, &fresh_state());
+    assert_eq!(world.waiting(), [("x".to_owned(), 2)], "and to another home all of it is");
+    clear();
+
+    let longer = text + &said("user", "Black!") + &said("assistant", "Fine.");
+    world.write(plain, &longer, QUIET * 2);
+    for _ in 0..2 {
+        world.look(Program::Codex, &fresh_state());
+        assert_eq!(world.waiting(), [("x".to_owned(), 4)], "the compressed one beside it is older");
+    }
 }
 
 #[cfg(unix)]

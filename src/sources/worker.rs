@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -6,23 +5,23 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use thiserror::Error;
-use tracing::{debug, error, warn};
+use tracing::{debug, error, info, warn};
 
-use super::positions::{FilePosition, Positions};
-use super::program::Program;
+use super::account::Accounts;
+use super::positions::{FilePosition, Oddity, Positions};
 use super::read::{self, ReadError};
 use super::source::{Hint, Source};
-use super::sqlite::{self, DatabaseError};
-use super::{ObserverSettings, copies, llm, open_webui};
+use super::tree::without_links;
+use super::{ObserverSettings, copies};
 use crate::platform::{self, Signature};
-use crate::session::{Identity, Moment, Role, Session, SessionKey};
+use crate::session::{Identity, Role, Session, SessionKey};
 use crate::spool::{Delivery, DeliveryError, Home, shown};
 use crate::state::{State, StateError};
 
 /// A turn that is still under way is waited for so many times `quiet`; then the program has died in it.
-const PATIENCE: u32 = 12;
+pub(super) const PATIENCE: u32 = 12;
 /// Sessions that are handed over together.
-const BATCH: usize = 256;
+pub(super) const BATCH: usize = 256;
 /// With so many files in the spool nothing is added until some are taken.
 const WAITING: usize = 2048;
 /// How long to wait before a trouble of our own is tried again.
@@ -30,7 +29,7 @@ const PAUSE: Duration = Duration::from_secs(10);
 
 /// Trouble of our own: the file that was at hand is read again later.
 #[derive(Debug, Error)]
-enum Trouble {
+pub(super) enum Trouble {
     #[error("the spool cannot be written: {0}")]
     Spool(#[from] io::Error),
     #[error(transparent)]
@@ -44,13 +43,16 @@ enum Trouble {
 /// Reads what is at rest in the sources and hands it over.
 pub(super) struct Worker {
     pub(super) sources: Vec<Source>,
-    delivery: Delivery,
-    positions: Positions,
+    pub(super) delivery: Delivery,
+    pub(super) positions: Positions,
     /// Files whose sessions are staged, with what is to be noted of them.
-    read: Vec<(PathBuf, FilePosition)>,
-    /// Files that could not be read, so that it is said once for each state of a file.
-    refused: HashMap<PathBuf, Signature>,
-    aside: PathBuf,
+    pub(super) read: Vec<(PathBuf, FilePosition)>,
+    /// Conversations whose files are staged: the source by its place, and what is to be noted of them.
+    pub(super) handed: Vec<(usize, Identity, SessionKey)>,
+    pub(super) accounts: Accounts,
+    /// The number of the next source.
+    next: usize,
+    pub(super) aside: PathBuf,
     /// Session files above this many bytes are not taken by the spool.
     max_size: u64,
     stop: Arc<AtomicBool>,
@@ -65,18 +67,57 @@ impl Worker {
         max_size: u64,
         stop: Arc<AtomicBool>,
     ) -> io::Result<Self> {
-        let sources = sources.into_iter().map(Source::new).collect();
-        Ok(Worker {
-            sources,
+        let mut worker = Worker {
+            sources: Vec::new(),
             delivery: Delivery::new(home, "observed")?,
             positions: Positions::new(state),
             read: Vec::new(),
-            refused: HashMap::new(),
+            handed: Vec::new(),
+            accounts: Accounts::default(),
+            next: 0,
             aside: home.root.join("state").join("observed"),
             max_size,
             stop,
             backpressure: true,
-        })
+        };
+        worker.watch_instead(sources);
+        Ok(worker)
+    }
+
+    /// Takes other sources; those that are the same as before stay as they are.
+    pub(super) fn watch_instead(&mut self, sources: Vec<ObserverSettings>) {
+        let mut before = std::mem::take(&mut self.sources);
+        for settings in sources {
+            let settings = ObserverSettings { path: without_links(&settings.path), ..settings };
+            let same = before.iter().position(|source| source.settings == settings);
+            let source = match same {
+                Some(index) => before.swap_remove(index),
+                None => {
+                    self.next += 1;
+                    Source::new(self.next, settings)
+                }
+            };
+            self.sources.push(source);
+        }
+        for gone in before {
+            info!(program = gone.settings.program.as_str(), path = %gone.settings.path.display(), "not watching a source any more");
+        }
+        let settings: Vec<_> = self.sources.iter().map(|source| &source.settings).collect();
+        self.accounts.open(&settings, &self.positions);
+    }
+
+    /// Looks in full which conversations were learned before.
+    pub(super) fn count_what_is_learned(&self) {
+        if let Err(problem) = self.accounts.settle(self.positions.state(), usize::MAX) {
+            warn!(%problem, "what was learned from the sources cannot be counted");
+        }
+    }
+
+    /// Tells how the sources stand.
+    pub(super) fn tell(&self) {
+        for (index, source) in self.sources.iter().enumerate() {
+            self.accounts.tell(index, |report| source.tell(report));
+        }
     }
 
     pub(super) fn stopped(&self) -> bool {
@@ -85,7 +126,7 @@ impl Worker {
 
     pub(super) fn take(&mut self, hint: Hint) {
         let Hint::Look { source, path } = hint else { return };
-        if let Some(source) = self.sources.get_mut(source) {
+        if let Some(source) = self.sources.iter_mut().find(|known| known.number == source) {
             source.changed(&path);
         }
     }
@@ -135,6 +176,7 @@ impl Worker {
             error!(%trouble, again_in = ?PAUSE, "the sources wait");
         }
         self.positions.forget();
+        self.handed.clear();
         let again = Instant::now() + PAUSE;
         let read = std::mem::take(&mut self.read);
         if let Some(source) = self.sources.get_mut(index) {
@@ -155,7 +197,8 @@ impl Worker {
         if !metadata.is_file() || self.positions.file(path)?.is_some_and(|known| known.signature == before) {
             return Ok(());
         }
-        if self.refused.get(path) == Some(&before) {
+        let superseded = read::packed_from(path).is_some_and(|plain| plain.is_file());
+        if superseded || self.is_refused(index, path, before) {
             return Ok(());
         }
         let age = age(&metadata);
@@ -166,7 +209,7 @@ impl Worker {
         let read = match read::read(settings.program, path) {
             Ok(read) => read,
             Err(problem) => {
-                self.refuse(settings, path, before, &problem);
+                self.refuse(index, path, before, &problem);
                 return Ok(());
             }
         };
@@ -184,133 +227,44 @@ impl Worker {
                 "lines left out"
             );
         }
-        for (session, _) in read.sessions {
-            self.stage(settings, session)?;
+        let oddity = Oddity { left_out: read.left_out, empty: read.sessions.is_empty() };
+        if let Some(source) = self.sources.get_mut(index) {
+            source.seen.read(path, oddity);
         }
-        let position = FilePosition { signature: before, offset: read.offset, until: None };
+        for (session, _) in read.sessions {
+            self.stage(index, settings, session)?;
+        }
+        let position = FilePosition { signature: before, offset: read.offset, until: None, oddity };
         self.read.push((path.to_path_buf(), position));
         Ok(())
     }
 
-    /// A file that cannot be read is looked at again when it changes.
-    fn refuse(
-        &mut self,
-        settings: &ObserverSettings,
-        path: &Path,
-        signature: Signature,
-        problem: &ReadError,
-    ) {
-        if self.refused.insert(path.to_path_buf(), signature) != Some(signature) {
-            warn!(program = settings.program.as_str(), file = file_name(path), %problem, "a file of a source is left out");
-        }
+    pub(super) fn is_refused(&self, index: usize, path: &Path, signature: Signature) -> bool {
+        let refused = self.sources.get(index).and_then(|source| source.seen.refused.get(path));
+        refused.is_some_and(|(known, _)| *known == signature)
     }
 
-    fn again(&mut self, index: usize, path: &Path, after: Duration) {
+    /// A file that cannot be read is looked at again when it changes.
+    pub(super) fn refuse(&mut self, index: usize, path: &Path, signature: Signature, problem: &ReadError) {
+        let Some(source) = self.sources.get_mut(index) else { return };
+        let program = source.settings.program.as_str();
+        warn!(program, file = file_name(path), %problem, "a file of a source is left out");
+        source.seen.refused.insert(path.to_path_buf(), (signature, problem.to_string()));
+    }
+
+    pub(super) fn again(&mut self, index: usize, path: &Path, after: Duration) {
         if let Some(source) = self.sources.get_mut(index) {
             source.due.insert(path.to_path_buf(), Instant::now() + after);
         }
     }
 
-    /// A database is never at rest as a whole: its conversations are, each by its own time.
-    fn look_at_database(
+    /// Stages what is new in a session.
+    pub(super) fn stage(
         &mut self,
         index: usize,
         settings: &ObserverSettings,
-        path: &Path,
+        mut session: Session,
     ) -> Result<(), Trouble> {
-        let Some((database, log)) = sqlite::looks(path) else { return Ok(()) };
-        // Both files count; a program that only reads changes neither.
-        let signature = Signature {
-            size: database.size + log.map_or(0, |log| log.size),
-            modified: log.map_or(database.modified, |log| log.modified.max(database.modified)),
-            ..database
-        };
-        let known = self.positions.file(path)?;
-        if known.as_ref().is_some_and(|known| known.signature == signature) {
-            return Ok(());
-        }
-        if self.refused.get(path) == Some(&signature) {
-            return Ok(());
-        }
-        // What is staged from here on is given up if the database changes while it is read.
-        self.hand_over_if(1)?;
-        let since = known.and_then(|known| known.until);
-        let (aside, now) = (self.aside.clone(), jiff::Timestamp::now());
-        let in_place = log.is_none().then_some((database, log));
-        let (mut until, mut waits, mut trouble) = (since.clone(), false, None);
-        let result = sqlite::read(path, &aside, |db| {
-            let mut each = |session: Session, at: Option<Moment>, open: bool, mark: String| {
-                let quiet = if open { settings.quiet * PATIENCE } else { settings.quiet };
-                let rest = at.map(|at| now.duration_since(at.timestamp()));
-                if rest.is_some_and(|rest| rest < jiff::SignedDuration::try_from(quiet).unwrap_or_default()) {
-                    waits = true;
-                    // What changed later is not at rest either, unless this one waits for its answer.
-                    return open;
-                }
-                if !waits {
-                    until = Some(mark);
-                }
-                let unchanged = || in_place.is_none_or(|before| sqlite::looks(path) == Some(before));
-                trouble = self.stage_row(settings, session, &unchanged).err();
-                trouble.is_none()
-            };
-            match settings.program {
-                Program::Llm => llm::read(db, since.as_deref(), &mut each),
-                _ => open_webui::read(db, since.as_deref(), &mut each),
-            }
-        });
-        let busy = matches!(trouble, Some(Trouble::Changed)) || matches!(result, Err(DatabaseError::Busy));
-        if busy || result.is_err() {
-            self.delivery.discard();
-            self.positions.forget();
-        }
-        match (trouble, result) {
-            _ if busy => {
-                self.again(index, path, settings.quiet);
-                return Ok(());
-            }
-            (Some(trouble), _) => return Err(trouble),
-            (None, Err(problem)) => {
-                self.refuse(settings, path, signature, &problem.into());
-                return Ok(());
-            }
-            (None, Ok(0)) => {}
-            (None, Ok(rows)) => {
-                warn!(program = settings.program.as_str(), file = file_name(path), rows, "rows left out");
-            }
-        }
-        // While one waits the file is as good as changed.
-        let signature = if waits { Signature { size: 0, ..signature } } else { signature };
-        if waits {
-            self.again(index, path, settings.quiet);
-        }
-        self.read.push((path.to_path_buf(), FilePosition { signature, offset: signature.size, until }));
-        Ok(())
-    }
-
-    /// Stages a row's session. Nothing of a database is handed over that changed since it was opened.
-    fn stage_row(
-        &mut self,
-        settings: &ObserverSettings,
-        session: Session,
-        unchanged: &dyn Fn() -> bool,
-    ) -> Result<(), Trouble> {
-        if self.stopped() {
-            return Err(Trouble::Stopping);
-        }
-        self.stage(settings, session)?;
-        if self.delivery.staged() < BATCH {
-            return Ok(());
-        }
-        if !unchanged() {
-            return Err(Trouble::Changed);
-        }
-        self.publish()?;
-        Ok(self.positions.write()?)
-    }
-
-    /// Stages what is new in a session.
-    fn stage(&mut self, settings: &ObserverSettings, mut session: Session) -> Result<(), Trouble> {
         session.user_id = settings.user.clone().or(session.user_id);
         let identity = Identity::of(&session);
         copies::leave_out(&mut session, &mut self.positions, settings.program.has_global_ids())?;
@@ -329,12 +283,14 @@ impl Worker {
             }
             Err(DeliveryError::Io(problem)) => return Err(problem.into()),
         }
-        self.positions.put_handed(&identity, &key);
+        let name = self.sources.get(index).map(Source::name).unwrap_or_default();
+        self.positions.put_handed(&identity, &key, &name);
+        self.handed.push((index, identity, key));
         Ok(())
     }
 
     /// Hands over what is staged, and notes what was read, once so many files are.
-    fn hand_over_if(&mut self, count: usize) -> Result<(), Trouble> {
+    pub(super) fn hand_over_if(&mut self, count: usize) -> Result<(), Trouble> {
         if self.read.len() < count && self.delivery.staged() < count {
             return Ok(());
         }
@@ -342,10 +298,19 @@ impl Worker {
         for (path, position) in self.read.drain(..) {
             self.positions.put_file(&path, &position);
         }
-        Ok(self.positions.write()?)
+        self.note()
     }
 
-    fn publish(&mut self) -> Result<(), Trouble> {
+    /// Notes what was published.
+    pub(super) fn note(&mut self) -> Result<(), Trouble> {
+        self.positions.write()?;
+        for (index, identity, key) in self.handed.drain(..) {
+            self.accounts.handed(index, identity, &key);
+        }
+        Ok(())
+    }
+
+    pub(super) fn publish(&mut self) -> Result<(), Trouble> {
         let sessions = self.delivery.staged();
         self.delivery.publish()?;
         if sessions > 0 {
@@ -366,6 +331,6 @@ fn age(metadata: &std::fs::Metadata) -> Duration {
     metadata.modified().ok().and_then(|at| SystemTime::now().duration_since(at).ok()).unwrap_or_default()
 }
 
-fn file_name(path: &Path) -> String {
+pub(super) fn file_name(path: &Path) -> String {
     path.file_name().map(shown).unwrap_or_default()
 }

@@ -164,6 +164,24 @@ impl State {
         self.read(&Key::Source(key))
     }
 
+    /// Every record that the watched sources keep under a prefix, with what follows it in the key.
+    ///
+    /// # Errors
+    /// If the store cannot be read; records that cannot are passed over.
+    pub fn sources<T: serde::de::DeserializeOwned>(
+        &self,
+        prefix: &[u8],
+        each: &mut dyn FnMut(&[u8], T),
+    ) -> Result<(), StateError> {
+        let prefix = Key::Source(prefix).bytes();
+        self.store.scan(&prefix, &mut |key, value| {
+            if let (Some(name), Ok(record)) = (key.strip_prefix(&*prefix), decode(value)) {
+                each(name, record);
+            }
+            true
+        })
+    }
+
     fn checkpoint_keys(&self, session: &SessionKey) -> Result<Vec<Vec<u8>>, StateError> {
         let mut keys = Vec::new();
         self.store.scan(&[b"c".as_slice(), &session.0].concat(), &mut |key, _| {

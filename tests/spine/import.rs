@@ -60,6 +60,36 @@ fn an_import_that_was_killed_goes_on_and_everything_is_learned_once() {
 }
 
 #[test]
+fn what_was_forgotten_and_is_allowed_again_comes_back_with_an_import_that_is_done_again() {
+    let home = Home::with(&remembering());
+    let path = export(&home, "conversations.json", 3);
+    let counts = |args: &[&str]| {
+        let report = home.atles(&[&["import", path.as_str(), "--json"], args].concat()).expect(0).json();
+        (report["imported"].as_u64().unwrap(), report["already"].as_u64().unwrap())
+    };
+    let sessions = || home.count("SELECT count(*) FROM sessions");
+    assert_eq!(counts(&[]), (3, 0));
+    home.once(0);
+    let receipt = home.atles(&["forget", "--session", "c1", "--json"]).expect(0).json();
+    assert_eq!(sessions(), 2);
+
+    assert_eq!(counts(&[]), (0, 3));
+    assert_eq!(counts(&["--again", "--dry-run"]), (3, 0));
+    assert_eq!(counts(&["--again"]), (3, 0));
+    home.once(0);
+    assert_eq!(sessions(), 2, "it was not allowed yet");
+
+    home.atles(&["forget", "--allow", receipt["id"].as_str().unwrap()]).expect(0);
+    assert_eq!(counts(&["--again"]), (3, 0));
+    home.once(0);
+    assert_eq!(sessions(), 3);
+    assert_eq!(home.count("SELECT count(*) FROM messages"), 6, "what was never forgotten is there once");
+    assert_eq!(counts(&[]), (0, 3));
+    assert_eq!(fs::metadata(home.path("state/imported")).unwrap().len(), 16 + 3 * 16, "each is noted once");
+    assert_eq!(home.failed(), Vec::<String>::new());
+}
+
+#[test]
 fn a_dry_run_counts_and_leaves_everything_as_it_is() {
     let home = Home::new();
     let path = export(&home, "conversations.json", 3);

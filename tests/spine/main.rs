@@ -4,12 +4,16 @@
 
 mod cli;
 mod demo;
+#[cfg(target_os = "linux")]
+mod faults;
 mod forget;
 mod hostile;
 mod import;
 mod launch;
 mod learn;
 mod live;
+#[cfg(all(feature = "trainer", feature = "http"))]
+mod outside;
 mod pipeline;
 #[cfg(all(feature = "trainer", feature = "http"))]
 mod publishing;

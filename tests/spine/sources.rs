@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use rusqlite::Connection;
+use serde_json::json;
 
 use crate::support::{Home, Pipeline, files_below, wait_until};
 
@@ -25,14 +26,18 @@ fn fingerprint(folder: &Path) -> Vec<(PathBuf, blake3::Hash, SystemTime)> {
 
 /// A home with sources that lie in `theirs/` beside its pipeline.toml.
 fn home(sources: &[(&str, &str)]) -> Home {
+    Home::with(&watching(sources, "1s"))
+}
+
+fn watching(sources: &[(&str, &str)], quiet: &str) -> Pipeline {
     let mut pipeline = Pipeline::new();
     for (path, format) in sources {
         let text = format!(
-            "[[source]]\npath = \"theirs/{path}\"\nformat = \"{format}\"\nmode = \"observe\"\nquiet = \"1s\"\nuser = \"ada\"\n"
+            "[[source]]\npath = \"theirs/{path}\"\nformat = \"{format}\"\nmode = \"observe\"\nquiet = \"{quiet}\"\nuser = \"ada\"\n"
         );
         pipeline = pipeline.section(&text);
     }
-    Home::with(&pipeline)
+    pipeline
 }
 
 fn said(home: &Home, session: &str) -> Vec<String> {
@@ -110,6 +115,66 @@ fn a_transcript_is_learned_at_rest_again_when_it_grows_and_nothing_in_its_folder
     .unwrap();
     wait_until("a third transcript is learned", || home.total("sessions") == 3);
     assert_eq!(home.done().len(), files + 1);
+    daemon.stop();
+}
+
+#[test]
+fn sources_are_taken_up_and_given_up_while_the_daemon_runs_and_the_status_tells_how_they_stand() {
+    let home = home(&[]);
+    let theirs = home.folder().join("theirs");
+    let (projects, conversations) = (theirs.join("projects/-srv-heron"), theirs.join("lm"));
+    fs::create_dir_all(&projects).unwrap();
+    fs::copy(fixture("claude-code/5f0c.jsonl"), projects.join("5f0c.jsonl")).unwrap();
+    let daemon = home.start();
+    assert_eq!(home.status()["sources"], json!([]));
+
+    let both = [("projects", "claude-code"), ("lm", "lm-studio")];
+    home.edit_pipeline(&watching(&both, "1s"));
+    let source = |index: usize| home.status()["sources"][index].clone();
+    wait_until("the transcript is learned", || source(0)["learned"] == 1);
+    let claude = source(0);
+    assert_eq!((&claude["watcher"], &claude["conversations"]), (&json!("native"), &json!(1)), "{claude}");
+    assert!(claude["last_learned"].as_str().is_some_and(|at| at.starts_with("20")), "{claude}");
+    assert_eq!(claude["problems_total"], 0);
+    let missing = source(1);
+    assert_eq!((&missing["watcher"], missing["trouble"].is_string()), (&json!(""), true), "{missing}");
+
+    // A source that comes into being is found at the next look; an edit of something else makes that now.
+    fs::create_dir_all(&conversations).unwrap();
+    fs::write(conversations.join("0.conversation.json"), "{\"messages\": 7}").unwrap();
+    fs::write(conversations.join("1.conversation.json"), "{\"messages\": [").unwrap();
+    let only = [both[1]];
+    home.edit_pipeline(&watching(&only, "2s"));
+    wait_until("the first source is given up", || home.status()["sources"].as_array().unwrap().len() == 1);
+    fs::write(
+        projects.join("8b22.jsonl"),
+        line("x", "", "8b22", "user", "Hm?") + &line("y", "x", "8b22", "assistant", "Yes."),
+    )
+    .unwrap();
+    let good = fixture("lm-studio/1772445600000.conversation.json");
+    fs::copy(good, conversations.join("2.conversation.json")).unwrap();
+    wait_until("what cannot be read is told", || source(0)["problems_total"] == 1);
+    assert_eq!(source(0)["problems"][0]["file"], "1.conversation.json");
+    assert_eq!(source(0)["without_conversation"], 1, "of a shape that is not known");
+    wait_until("the conversation is learned", || source(0)["learned"] == 1);
+    assert_eq!(home.count("SELECT count(*) FROM sessions WHERE session_id = '8b22'"), 0, "not watched");
+    let page = home.atles(&["status"]).expect(0).out;
+    assert!(page.contains("source    lm-studio: ") && page.contains("1 conversation, 1 learned"), "{page}");
+    assert!(page.contains("1.conversation.json: "), "{page}");
+
+    // A bad edit changes nothing; the next good one has the chats wait longer.
+    home.edit_text(&watching(&only, "2s").text().replace("lm-studio", "lm-studios"));
+    wait_until("the bad edit is told", || !home.status()["pipeline_problem"].is_null());
+    assert_eq!(source(0)["format"], "lm-studio");
+    home.edit_pipeline(&watching(&only, "1h"));
+    wait_until("the edit is taken over", || home.status()["pipeline_problem"].is_null());
+    fs::write(conversations.join("3.conversation.json"), "{}").unwrap();
+    wait_until("a chat waits to be at rest", || source(0)["waiting"].as_u64() >= Some(1));
+    daemon.stop();
+
+    let daemon = home.start();
+    wait_until("what was learned before is counted", || source(0)["learned"] == 1);
+    assert_eq!(source(0)["conversations"], 1);
     daemon.stop();
 }
 

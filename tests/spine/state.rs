@@ -13,7 +13,12 @@ use crate::support::{Home, Pipeline, chat, numbered_chat, wait_until};
 const TEA: [&str; 2] = ["Which tea keeps one awake?", "Black tea has the most caffeine of the common teas."];
 
 /// Every file exactly once in `done/`, and every session exactly once in all that is left of it.
-fn assert_learned_once(home: &Home, files: usize) {
+pub(crate) fn assert_learned_once(home: &Home, files: usize) {
+    assert_learned_in(home, files, files);
+}
+
+/// The same where the ledger has more entries, of dead letters that were put back.
+pub(crate) fn assert_learned_in(home: &Home, files: usize, entries: usize) {
     let expected: BTreeSet<String> = (0..files).map(|number| format!("{number}.json")).collect();
     assert_eq!(home.done().into_iter().collect::<BTreeSet<_>>(), expected);
     assert!(home.names("spool").is_empty() && home.names("work").is_empty() && home.failed().is_empty());
@@ -42,7 +47,7 @@ fn assert_learned_once(home: &Home, files: usize) {
     });
     let files = files as u64;
     let expected = json!({
-        "sessions": files, "messages": 2 * files, "files": files, "examples": files, "entries": files,
+        "sessions": files, "messages": 2 * files, "files": files, "examples": files, "entries": entries as u64,
         "duplicates": 0, "revisions": 0, "items": items,
     });
     assert_eq!(counted, expected);

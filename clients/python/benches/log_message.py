@@ -1,4 +1,7 @@
-"""Times ``log_message`` with messages of 2 KB, beside what the disk itself takes: python log_message.py [FOLDER]"""
+"""Times ``log_message`` with messages of 2 KB, and in the same moments what the disk itself takes for as much.
+
+python log_message.py [FOLDER]
+"""
 
 import os
 import sys
@@ -12,39 +15,54 @@ from atles_client import SessionTracker  # noqa: E402
 TEXT = "A word, " * 256
 
 
-def timed(count: int, work: Callable[[], None]) -> List[float]:
-    took = []
+Work = Callable[[], None]
+
+
+def timed(count: int, *works: Work) -> List[List[float]]:
+    """Milliseconds of each, sorted. They take turns, so that a busy disk is as busy for all of them."""
+    took: List[List[float]] = [[] for _ in works]
     for _ in range(count):
-        begun = time.perf_counter()
-        work()
-        took.append((time.perf_counter() - begun) * 1e3)
-    return sorted(took)
+        for work, times in zip(works, took):
+            begun = time.perf_counter()
+            work()
+            times.append((time.perf_counter() - begun) * 1e3)
+    return [sorted(times) for times in took]
+
+
+def part(took: List[float], of_hundred: int) -> float:
+    return took[len(took) * of_hundred // 100]
 
 
 def show(what: str, took: List[float]) -> None:
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    print("%-36s %5d times: p50 %7.3f ms, p99 %7.3f ms, worst %7.3f ms" % (what, len(took), p50, p99, took[-1]))
+    figures = (what, len(took), part(took, 50), part(took, 99), took[-1])
+    print("%-36s %5d times: p50 %7.3f ms, p99 %7.3f ms, worst %7.3f ms" % figures)
 
 
-def track(spool: str, fsync: bool, count: int) -> None:
-    tracker = SessionTracker(spool, fsync=fsync)
-    tracker.start_session()
-    show("log_message, fsync=%s" % fsync, timed(count, lambda: tracker.log_message("user", TEXT)))
-    show("end_session, %d messages" % count, timed(1, tracker.end_session))
-
-
-def disk(folder: str, count: int) -> None:
-    fd = os.open(os.path.join(folder, "raw"), os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+def raw(folder: str, fsync: bool) -> Work:
+    """Appends as much to a file, and nothing else."""
+    name = os.path.join(folder, "raw-%s" % fsync)
+    fd = os.open(name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    sync = getattr(os, "fdatasync", os.fsync)
 
     def work() -> None:
         os.write(fd, TEXT.encode())
-        getattr(os, "fdatasync", os.fsync)(fd)
+        if fsync:
+            sync(fd)
 
-    show("write and fdatasync, nothing else", timed(count, work))
-    os.close(fd)
+    return work
+
+
+def track(folder: str, fsync: bool, count: int) -> None:
+    tracker = SessionTracker(folder, fsync=fsync)
+    tracker.start_session()
+    logged, bare = timed(count, lambda: tracker.log_message("user", TEXT), raw(folder, fsync))
+    show("log_message, fsync=%s" % fsync, logged)
+    show("write%s, nothing else" % (" and fdatasync" if fsync else ""), bare)
+    ratios = [part(logged, of) / part(bare, of) for of in (50, 99)]
+    print("%-36s p50 %.2f, p99 %.2f" % ("  ratio", ratios[0], ratios[1]))
+    show("end_session, %d messages" % count, timed(1, tracker.end_session)[0])
 
 
 with tempfile.TemporaryDirectory(dir=sys.argv[1] if len(sys.argv) > 1 else None) as folder:
     track(folder, False, 5000)
     track(folder, True, 1000)
-    disk(folder, 1000)

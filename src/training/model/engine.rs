@@ -109,7 +109,7 @@ struct State {
 /// Supervised rows taken to the output layer at once: their scores of all tokens are in memory together. Whole strips of
 /// the product's kernel on two threads.
 const HEAD_ROWS: usize = 144;
-const HEAD_ROWS_LOW: usize = 72;
+const HEAD_ROWS_LOW: usize = 48;
 
 impl Engine {
     /// Makes threads and room.

@@ -72,6 +72,7 @@ impl Target for Exports {
             format,
             user: variant.is_multiple_of(3).then(|| "ada\u{1b}".to_owned()),
             since: variant.is_multiple_of(5).then_some(Since(Timestamp::UNIX_EPOCH)),
+            again: variant.is_multiple_of(7),
             dry_run: !in_earnest,
             max_size: 1 << 20,
             min_free: 0,
