@@ -1,8 +1,7 @@
 //! Opens everything a home holds, and sets aside what is damaged.
 
-use std::collections::HashSet;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,10 +10,10 @@ use tracing::{error, info, warn};
 
 use super::Services;
 use super::services::key_path;
-use crate::config::{Config, Folders};
+use crate::config::{Config, Folders, StageEntry};
 use crate::forget::{self, Forgotten};
 use crate::memory::{MemoryError, Writer, carry, reader};
-use crate::pipeline::{EngineError, rebuild_state};
+use crate::pipeline::{EngineError, StateAnew};
 use crate::platform;
 use crate::session::Identity;
 use crate::spool::{FolderError, Home, InstanceLock, LockError};
@@ -107,7 +106,7 @@ pub fn boot(config: &Config, services: &Services) -> Result<Booted, BootError> {
     if let Err(problem) = forget::resume(&home, &config.decode, home_key) {
         error!(error = %problem, hint = problem.hint(), "what was begun to be forgotten is not finished yet");
     }
-    let Stores { state, memory, forgotten } = open_stores(&home, &config.decode, services)?;
+    let Stores { state, memory, forgotten } = open_stores(&home, &config.decode, &config.stages, services)?;
     Ok(Booted { home, state, memory, forgotten, lock })
 }
 
@@ -119,14 +118,19 @@ pub(super) struct Stores {
 }
 
 /// Opens the stores of a home whose lock is held.
-pub(super) fn open_stores(home: &Home, decode: &Decode, services: &Services) -> Result<Stores, BootError> {
+pub(super) fn open_stores(
+    home: &Home,
+    decode: &Decode,
+    stages: &[StageEntry],
+    services: &Services,
+) -> Result<Stores, BootError> {
     let home_key =
         services.home_key(home).map_err(|source| BootError::File { path: key_path(&home.root), source })?;
     let forgotten = Forgotten::read(home, home_key)
         .map_err(|source| BootError::File { path: home.receipts(), source })?;
     let (memory, memory_was_damaged) = open_memory(home)?;
     platform::failpoint("boot.memory_opened");
-    let state = open_state(home, decode, &memory, memory_was_damaged)?;
+    let state = open_state(&StateAnew { home, decode, stages }, &memory, memory_was_damaged)?;
     platform::failpoint("boot.state_opened");
     let examples = services.examples();
     examples.clear();
@@ -174,7 +178,8 @@ fn open_memory(home: &Home) -> Result<(Writer, bool), BootError> {
     }
 }
 
-fn open_state(home: &Home, decode: &Decode, memory: &Writer, start_over: bool) -> Result<State, BootError> {
+fn open_state(makes: &StateAnew<'_>, memory: &Writer, start_over: bool) -> Result<State, BootError> {
+    let home = makes.home;
     let dir = home.sled();
     let anew = |why: &str| -> Result<State, BootError> {
         let aside = SledStore::set_aside(&dir, &stamp())
@@ -183,7 +188,7 @@ fn open_state(home: &Home, decode: &Decode, memory: &Writer, start_over: bool) -
         Ok(State::new(Arc::new(SledStore::open(&dir)?)))
     };
     let fresh = !dir.join("db").exists();
-    let done = std::fs::read_dir(&home.done).map_or(0, Iterator::count) as u64;
+    let count = |dir: &Path| std::fs::read_dir(dir).map_or(0, Iterator::count) as u64;
     let (state, rebuild) = if start_over && !fresh {
         (anew("memory.db was lost")?, true)
     } else {
@@ -192,12 +197,17 @@ fn open_state(home: &Home, decode: &Decode, memory: &Writer, start_over: bool) -
                 let state = State::new(Arc::new(store));
                 // Every file was entered before it moved. Where sled finds the end of its log damaged it goes on
                 // without it and says nothing; a store without anything was deleted, or the home copied without it.
-                let lost = done > state.totals()?.in_done();
-                if lost && !fresh {
+                let lost = count(&home.done) > state.totals()?.in_done();
+                if state.is_unfinished()? {
+                    drop(state);
+                    (anew("making it anew was broken off")?, true)
+                } else if fresh {
+                    (state, lost || count(&home.failed) + count(&home.work) > 0)
+                } else if lost {
                     drop(state);
                     (anew("files rest in done/ that it does not know")?, true)
                 } else {
-                    (state, lost)
+                    (state, false)
                 }
             }
             Err(StateError::Corrupt(why)) => (anew(&why)?, true),
@@ -205,14 +215,14 @@ fn open_state(home: &Home, decode: &Decode, memory: &Writer, start_over: bool) -
         }
     };
     if rebuild {
-        let mut known = HashSet::new();
-        reader::keys(memory.connection(), |key| {
-            known.insert(key);
+        let remembered = reader::remembered(memory.connection())?;
+        let learned = remembered.len();
+        let entered = makes.fill(&state, remembered, |done| {
+            if done % 1000 == 0 {
+                info!(done, "reading the folders");
+            }
         })?;
-        let entered = rebuild_state(home, &state, decode, &|key| known.contains(key), |done| {
-            info!(done, "reading the folders");
-        })?;
-        warn!(entered, learned = known.len(), "the state store was made anew from the folders");
+        warn!(entered, learned, "the state store was made anew from the folders");
     }
     Ok(state)
 }

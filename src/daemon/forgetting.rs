@@ -103,8 +103,9 @@ impl Daemon {
             Ok(done) => answer(done),
             Err(panic) => Response::refusal(format!("forgetting failed: {panic}")),
         };
+        let chain = reload.chain().load_full();
         let stores =
-            open_stores(&home, &reload.chain().load().decode, &services).map_err(|error| error.to_string());
+            open_stores(&home, &chain.decode, &chain.stages, &services).map_err(|error| error.to_string());
         let started_again = stores.and_then(|stores| {
             let state = stores.state.clone();
             let working = start_pipeline(&home, stores, &reload, &services, once);

@@ -25,7 +25,8 @@ pub struct Stored {
     pub unproven: u64,
     /// An earlier revision gave its place.
     pub replaced: bool,
-    /// The same content is there already, and nothing was done.
+    /// The same content is there already, and nothing was done. What was new is what was new when it was stored: whoever
+    /// stores it again was kept from counting it the first time.
     pub unchanged: bool,
 }
 
@@ -80,6 +81,23 @@ impl<'w> Batch<'w> {
         learned_at: Timestamp,
         anew: bool,
     ) -> Result<Stored, MemoryError> {
+        let counted = |_: &[u8]| true;
+        self.store_over(envelope, learned_at, anew, &counted)
+    }
+
+    /// The same where not all that is stored was counted: a run may have stored a session, and been cut off before that
+    /// was settled. `counted` says of the key that stands under the session's identity whether it was. If not, what
+    /// was new with it is new again.
+    ///
+    /// # Errors
+    /// See [`Batch::store`].
+    pub fn store_over(
+        &mut self,
+        envelope: &Envelope,
+        learned_at: Timestamp,
+        anew: bool,
+        counted: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Stored, MemoryError> {
         self.refuse_if_torn()?;
         let keep = envelope.effects.iter().find_map(|effect| match effect {
             Effect::Memory(keep) => Some(keep),
@@ -99,16 +117,30 @@ impl<'w> Batch<'w> {
             && !anew
             && key.as_slice() == envelope.key.0
         {
-            return Ok(Stored { session_row: *session, unchanged: true, ..Stored::default() });
+            return Ok(self.stored_before(*session)?);
         }
         if keep.is_none() && signatures.is_empty() {
             return Ok(Stored { replaced: self.remove(&envelope.identity)?, ..Stored::default() });
         }
         self.torn = true;
-        let stored =
-            self.write(envelope, keep, &signatures, found.map(|(session, _)| session), learned_at)?;
+        let earlier = match found {
+            Some((session, key)) => Some(Earlier::read(&self.tx, session, counted(&key))?),
+            None => None,
+        };
+        let stored = self.write(envelope, keep, &signatures, earlier.as_ref(), learned_at)?;
         self.torn = false;
         Ok(stored)
+    }
+
+    /// What came of a session when it was stored.
+    fn stored_before(&self, session: i64) -> rusqlite::Result<Stored> {
+        let sql = "SELECT new_messages, new_preferences, new_facts FROM sessions WHERE id = ?";
+        self.tx.prepare_cached(sql)?.query_row([session], |row| {
+            let (new_messages, new_preferences, new_facts) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let new_items = new_messages + new_preferences + new_facts;
+            let stored = Stored { new_items, new_messages, new_preferences, new_facts, ..Stored::default() };
+            Ok(Stored { session_row: session, unchanged: true, ..stored })
+        })
     }
 
     /// Removes a session and all that was learned from it. `false` if there is none.
@@ -162,11 +194,10 @@ impl<'w> Batch<'w> {
         envelope: &Envelope,
         keep: Option<&Keep>,
         signatures: &[u64],
-        replaced: Option<i64>,
+        earlier: Option<&Earlier>,
         learned_at: Timestamp,
     ) -> Result<Stored, MemoryError> {
-        let earlier = replaced.map(|session| Earlier::read(&self.tx, session)).transpose()?;
-        let place = self.place(envelope, learned_at, earlier.as_ref())?;
+        let place = self.place(envelope, learned_at, earlier)?;
         let mut stored =
             Stored { session_row: place.session, replaced: earlier.is_some(), ..Stored::default() };
         let mut text_bytes = 0;
@@ -178,7 +209,7 @@ impl<'w> Batch<'w> {
         }
         rows::examples(&self.tx, signatures, &place)?;
         // The earlier rows go only now, because "is this new?" was asked of them too.
-        if let Some(earlier) = &earlier {
+        if let Some(earlier) = earlier {
             self.remove_rows(earlier.session)?;
         }
         rows::session(

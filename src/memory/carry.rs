@@ -113,8 +113,9 @@ impl Batch<'_> {
         Ok(())
     }
 
-    /// Takes the note away: the database is whole.
+    /// Takes the note away: the database is whole, and all that is in it was counted.
     pub fn end_progress(&mut self) -> Result<(), MemoryError> {
+        self.run("UPDATE sessions SET new_messages = 0, new_preferences = 0, new_facts = 0", [])?;
         self.run("DELETE FROM meta WHERE name = ?", [PROGRESS])?;
         Ok(())
     }

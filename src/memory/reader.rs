@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{MemoryError, index, schema};
-use crate::session::SessionKey;
+use crate::session::{Identity, SessionKey};
 
 /// How much memory.db holds.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
@@ -262,14 +262,44 @@ pub fn preferences_now(conn: &Connection, user_id: Option<&str>) -> Result<Vec<P
     })
 }
 
-/// Hands out the key of every session that is remembered.
-pub fn keys(conn: &Connection, mut each: impl FnMut(SessionKey)) -> Result<(), MemoryError> {
-    let mut statement = conn.prepare("SELECT key FROM sessions")?;
-    let mut rows = statement.query([])?;
-    while let Some(row) = rows.next()? {
-        each(SessionKey(row.get(0)?));
-    }
-    Ok(())
+/// A learned session, as far as its ledger can be made again from it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Remembered {
+    /// Who it is, whatever its length.
+    pub identity: Identity,
+    /// Its content.
+    pub key: SessionKey,
+    /// Name of the file it came in.
+    pub file: String,
+    /// When it was learned, in milliseconds since 1970.
+    pub learned_ms: i64,
+    /// Messages it has.
+    pub messages: u64,
+    /// Memory items it created, earlier revisions included.
+    pub items: u64,
+    /// Those that the revision that is there created.
+    pub new_items: u64,
+    /// Values redacted in it.
+    pub redactions: u64,
+}
+
+/// Every learned session, those of which only signatures are kept included, in the order they were learned.
+pub fn remembered(conn: &Connection) -> Result<Vec<Remembered>, MemoryError> {
+    let sql = "SELECT identity, key, file, learned_ms, message_count, items,
+                 new_messages + new_preferences + new_facts, redactions
+               FROM sessions WHERE id NOT IN (SELECT session FROM live) ORDER BY id";
+    all(conn, sql, [], |row| {
+        Ok(Remembered {
+            identity: Identity(row.get(0)?),
+            key: SessionKey(row.get(1)?),
+            file: row.get(2)?,
+            learned_ms: row.get(3)?,
+            messages: row.get(4)?,
+            items: row.get(5)?,
+            new_items: row.get(6)?,
+            redactions: json::<BTreeMap<String, u64>>(row, 7)?.values().sum(),
+        })
+    })
 }
 
 /// Hands out the signature of every training example with the identity of its session, oldest session first.

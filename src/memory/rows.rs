@@ -34,6 +34,13 @@ impl Place<'_> {
     }
 }
 
+impl Place<'_> {
+    /// The earlier revision, and from which of its messages on nothing was counted.
+    fn uncounted(&self) -> [i64; 2] {
+        self.earlier.map_or([0, i64::MAX], |earlier| [earlier.session, earlier.uncounted])
+    }
+}
+
 /// What names a row in `sessions`.
 pub(super) struct Names<'a> {
     pub identity: &'a [u8; 32],
@@ -43,10 +50,12 @@ pub(super) struct Names<'a> {
 /// The revision that gives its place to the session being stored.
 pub(super) struct Earlier {
     pub session: i64,
-    /// Memory items it created.
+    /// Memory items it created that were counted.
     items: u64,
-    /// How often each message (by hash) stands in it.
+    /// How often each message (by hash) stands in it, as far as they were counted.
     messages: HashMap<u64, u32>,
+    /// The first message that was not counted; what is said from there on is as good as new.
+    uncounted: i64,
 }
 
 /// What only the row in `sessions` says.
@@ -57,19 +66,30 @@ pub(super) struct Totals<'a> {
 }
 
 impl Earlier {
-    pub(super) fn read(conn: &Connection, session: i64) -> Result<Self, MemoryError> {
-        let items = conn
-            .prepare_cached("SELECT items FROM sessions WHERE id = ?")?
-            .query_row([session], |row| row.get(0))?;
+    /// `counted`: whether the run that stored it came to count it.
+    pub(super) fn read(conn: &Connection, session: i64, counted: bool) -> Result<Self, MemoryError> {
+        let sql = "SELECT items, new_messages + new_preferences + new_facts, message_count - new_messages
+                   FROM sessions WHERE id = ?";
+        let (mut items, new, old): (u64, u64, i64) = conn
+            .prepare_cached(sql)?
+            .query_row([session], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+        let [first, mut last] = row_range(session);
+        let mut uncounted = i64::MAX;
+        if !counted {
+            // A chat that goes on has what is new in it at its end.
+            items = items.saturating_sub(new);
+            uncounted = old.max(0);
+            last = last.min(first + uncounted - 1);
+        }
         let mut statement =
             conn.prepare_cached("SELECT role, text FROM messages WHERE id BETWEEN ? AND ?")?;
-        let mut found = statement.query(row_range(session))?;
+        let mut found = statement.query([first, last])?;
         let mut messages = HashMap::new();
         while let Some(row) = found.next()? {
             let hash = message_hash(row.get(0)?, row.get_ref(1)?.as_bytes().unwrap_or_default());
             *messages.entry(hash).or_default() += 1;
         }
-        Ok(Earlier { session, items, messages })
+        Ok(Earlier { session, items, messages, uncounted })
     }
 }
 
@@ -117,8 +137,10 @@ pub(super) fn preferences(
 ) -> Result<(), MemoryError> {
     let mut look_up = conn.prepare_cached(
         "SELECT 1 FROM preferences WHERE user = ? AND object = ? AND polarity = ?
-                           AND session NOT IN (SELECT session FROM live) LIMIT 1",
+                           AND session NOT IN (SELECT session FROM live)
+                           AND NOT (session = ? AND message >= ?) LIMIT 1",
     )?;
+    let [earlier, uncounted] = place.uncounted();
     let mut insert = conn.prepare_cached(
         "INSERT INTO preferences(id, user, object, polarity, kind, strength, message, from_byte, to_byte, said_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -131,7 +153,7 @@ pub(super) fn preferences(
             continue;
         };
         let polarity = preference.polarity.as_str();
-        let known = look_up.exists(params![place.user, preference.object, polarity])?;
+        let known = look_up.exists(params![place.user, preference.object, polarity, earlier, uncounted])?;
         stored.new_preferences += u64::from(!known);
         let said_ms = said(place, message, known, |[first, last]| {
             let sql = "SELECT min(said_ms) FROM preferences
@@ -164,8 +186,10 @@ pub(super) fn facts(
 ) -> Result<(), MemoryError> {
     let mut look_up = conn.prepare_cached(
         "SELECT 1 FROM facts WHERE user = ? AND attribute = ? AND value = ?
-           AND session NOT IN (SELECT session FROM live) LIMIT 1",
+           AND session NOT IN (SELECT session FROM live)
+           AND NOT (session = ? AND message >= ?) LIMIT 1",
     )?;
+    let [earlier, uncounted] = place.uncounted();
     let mut insert = conn.prepare_cached(
         "INSERT INTO facts(id, user, attribute, value, exclusive, confidence, message, from_byte, to_byte, said_ms)
          VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -177,7 +201,7 @@ pub(super) fn facts(
             stored.unproven += 1;
             continue;
         };
-        let known = look_up.exists(params![place.user, fact.attribute, fact.value])?;
+        let known = look_up.exists(params![place.user, fact.attribute, fact.value, earlier, uncounted])?;
         stored.new_facts += u64::from(!known);
         let said_ms = said(place, message, known, |[first, last]| {
             let sql = "SELECT min(said_ms) FROM facts
@@ -221,8 +245,8 @@ pub(super) fn session(
 ) -> Result<(), MemoryError> {
     let sql = "INSERT INTO sessions(id, identity, key, user, session_id, app, model, file, format, start_ms, end_ms,
                  start_time, end_time, learned_ms, remembered, message_count, text_bytes, items, language, topics,
-                 key_phrases, patterns, redactions, metadata, extra)
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+                 key_phrases, patterns, redactions, metadata, extra, new_messages, new_preferences, new_facts)
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let Envelope { session, learned, file, .. } = envelope;
     let remembered = keep.is_some();
     let wants = |asked: fn(&Keep) -> bool| keep.is_some_and(asked);
@@ -252,6 +276,9 @@ pub(super) fn session(
         json(remembered && !learned.redactions.is_empty(), &learned.redactions)?,
         json(wants(|keep| keep.metadata) && !session.metadata.is_empty(), &session.metadata)?,
         json(remembered && !learned.extra.is_empty(), &learned.extra)?,
+        totals.stored.new_messages,
+        totals.stored.new_preferences,
+        totals.stored.new_facts,
     ])?;
     Ok(())
 }

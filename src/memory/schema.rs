@@ -124,10 +124,24 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), MemoryError> {
         tx.pragma_update(None, "user_version", VERSION)?;
     }
     tx.execute_batch(LIVE)?;
+    add_counts(&tx)?;
     renew_views(&tx)?;
     renew_index(&tx)?;
     renew_vectors(&tx)?;
     tx.commit()?;
+    Ok(())
+}
+
+/// What a session was new with, which databases made before this was kept lack.
+fn add_counts(conn: &Connection) -> Result<(), MemoryError> {
+    for column in ["new_messages", "new_preferences", "new_facts"] {
+        let sql = "SELECT 1 FROM pragma_table_info('sessions') WHERE name = ?";
+        if !conn.prepare(sql)?.exists([column])? {
+            conn.execute_batch(&format!(
+                "ALTER TABLE sessions ADD COLUMN {column} INTEGER NOT NULL DEFAULT 0"
+            ))?;
+        }
+    }
     Ok(())
 }
 

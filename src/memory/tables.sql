@@ -34,7 +34,10 @@ CREATE TABLE sessions (
   patterns      TEXT,
   redactions    TEXT,
   metadata      TEXT,
-  extra         TEXT
+  extra         TEXT,
+  new_messages    INTEGER NOT NULL DEFAULT 0, -- of the items, those that the latest revision created
+  new_preferences INTEGER NOT NULL DEFAULT 0,
+  new_facts       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 CREATE TABLE messages (

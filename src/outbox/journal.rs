@@ -130,6 +130,23 @@ pub(super) fn segment_path(dir: &Path, segment: u64) -> PathBuf {
     dir.join(format!("{segment:010}.journal"))
 }
 
+/// Hands out every record that the journal in a folder holds, oldest first, whether or not its session was settled.
+///
+/// # Errors
+/// If the folder or a segment cannot be read; a missing folder holds nothing.
+pub fn records(dir: &Path, mut each: impl FnMut(Record)) -> io::Result<()> {
+    if !dir.exists() {
+        return Ok(());
+    }
+    for segment in segments(dir)? {
+        let mut reader = Reader::open(dir, Place { segment, offset: 0 })?;
+        while let Some(batch) = reader.next()? {
+            batch.into_iter().for_each(&mut each);
+        }
+    }
+    Ok(())
+}
+
 /// Reads the batches of one segment from an offset on, up to the first that is not whole.
 #[derive(Debug)]
 pub(super) struct Reader {

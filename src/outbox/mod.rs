@@ -10,5 +10,5 @@ mod journal;
 mod record;
 
 pub use courier::{Courier, Settled};
-pub use journal::{Journal, Place};
+pub use journal::{Journal, Place, records};
 pub use record::{Output, Record};

@@ -28,13 +28,13 @@ impl KnownStems {
         }
         let mut known = KnownStems { by_key: HashMap::new(), by_head: HashMap::new() };
         let logs = home.logs();
-        for stem in stems_in(&logs, "session_log_", ".json")? {
+        for stem in stems_in(&logs, stem_of_log)? {
             let log = std::fs::read(logs.join(format!("session_log_{stem}.json")))?;
             if let Ok(Log { key }) = serde_json::from_slice(&log) {
                 known.by_key.insert(key, stem);
             }
         }
-        for stem in stems_in(&home.training_data(), "training_", ".jsonl")? {
+        for stem in stems_in(&home.training_data(), stem_of_training)? {
             if let Some(head) = head_of(&stem) {
                 let same = known.by_head.entry(head.to_owned());
                 same.and_modify(|several| *several = None).or_insert(Some(stem));
@@ -48,6 +48,11 @@ impl KnownStems {
         self.of_session(&envelope.session.session_id, &envelope.identity, &envelope.key.to_string())
     }
 
+    /// The stem that the log of a session with this key has, in hex digits.
+    pub(super) fn of_key(&self, key: &str) -> Option<String> {
+        self.by_key.get(key).cloned()
+    }
+
     /// The same for a session whose key is known as hex digits.
     pub fn of_session(&self, session_id: &str, identity: &Identity, key: &str) -> Option<String> {
         let (id, verbatim) = plain(session_id);
@@ -58,21 +63,27 @@ impl KnownStems {
     }
 }
 
+/// The stem in the name of a session's log.
+pub(super) fn stem_of_log(name: &str) -> Option<&str> {
+    name.strip_prefix("session_log_")?.strip_suffix(".json")
+}
+
+/// The stem in the name of a session's training file.
+pub(super) fn stem_of_training(name: &str) -> Option<&str> {
+    name.strip_prefix("training_")?.strip_suffix(".jsonl")
+}
+
 /// How many examples a session's training file holds.
 pub(super) fn examples(home: &Home, stem: &str) -> usize {
     let path = home.training_data().join(format!("training_{stem}.jsonl"));
     std::fs::read(path).map_or(0, |text| memchr::memchr_iter(b'\n', &text).count())
 }
 
-fn stems_in(dir: &Path, prefix: &str, suffix: &str) -> io::Result<Vec<String>> {
+fn stems_in(dir: &Path, stem_of: fn(&str) -> Option<&str>) -> io::Result<Vec<String>> {
     let mut stems = Vec::new();
     for entry in std::fs::read_dir(dir)? {
         let name = entry?.file_name();
-        let stem = name
-            .to_str()
-            .and_then(|name| name.strip_prefix(prefix))
-            .and_then(|name| name.strip_suffix(suffix));
-        stems.extend(stem.map(str::to_owned));
+        stems.extend(name.to_str().and_then(stem_of).map(str::to_owned));
     }
     Ok(stems)
 }

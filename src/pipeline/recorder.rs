@@ -163,7 +163,9 @@ impl Recorder {
         let now = self.clock.now();
         let mut transaction = self.memory.begin().map_err(Trouble::from)?;
         for session in units.iter_mut().flat_map(Unit::learned) {
-            let stored = transaction.store(&session.envelope, now, false)?;
+            let settled = session.replaces.as_ref().map(|earlier| earlier.key.as_str());
+            let counted = |key: &[u8]| settled.is_some_and(|settled| is_hex_of(settled, key));
+            let stored = transaction.store_over(&session.envelope, now, false, &counted)?;
             session.recorded.stored = stored;
             session.recorded.stem = match &session.replaces {
                 Some(earlier) => earlier.stem.clone(),
@@ -188,6 +190,10 @@ impl Recorder {
         platform::failpoint("recorder.committed");
         Ok(place)
     }
+}
+
+fn is_hex_of(hex: &str, bytes: &[u8]) -> bool {
+    blake3::Hash::from_hex(hex).is_ok_and(|hash| hash.as_bytes() == bytes)
 }
 
 /// The files are tried again a little later.

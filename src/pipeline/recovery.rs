@@ -1,6 +1,5 @@
 //! What a start makes of what the last run left.
 
-use std::collections::HashSet;
 use std::ffi::OsString;
 use std::io;
 use std::path::Path;
@@ -10,14 +9,10 @@ use tokio::time::Instant;
 use tracing::{info, warn};
 
 use super::dispatcher::Parked;
-use super::known_stems::{self, KnownStems};
 use super::settler::finish_move;
-use super::standing::{Opening, give_own_id};
 use crate::platform::{self, Clock, Signature};
-use crate::session::{Envelope, FileFacts, SessionKey};
 use crate::spool::{Claimed, Home};
-use crate::stages::decode::Decode;
-use crate::state::{LearnedRecord, LedgerEntry, Outcome, State, StateBatch, StateError};
+use crate::state::{State, StateError};
 
 /// No file waits longer than this after a start, whatever the clock did since it was parked.
 const LONGEST_WAIT: Duration = Duration::from_secs(3600);
@@ -102,102 +97,6 @@ fn take_settled_back(home: &Home, state: &State) -> Result<(), StateError> {
     Ok(())
 }
 
-fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
+pub(super) fn names_in(dir: &Path) -> io::Result<Vec<OsString>> {
     std::fs::read_dir(dir)?.map(|entry| entry.map(|entry| entry.file_name())).collect()
-}
-
-/// Fills an empty state store from the folders: what rests in `done/` and is in the memory was learned, what rests in
-/// `failed/` failed. Attempts and checkpoints are lost; they only save work. Returns how many files were entered.
-///
-/// # Errors
-/// If a folder cannot be read or the store cannot be written. Files that cannot be read are entered without sessions.
-pub fn rebuild_state(
-    home: &Home,
-    state: &State,
-    decode: &Decode,
-    remembered: &dyn Fn(&SessionKey) -> bool,
-    mut progress: impl FnMut(u64),
-) -> Result<u64, StateError> {
-    let mut totals = state.totals()?;
-    let stems = KnownStems::read(home)?;
-    let mut entered = HashSet::new();
-    for (dir, failed) in [(&home.done, false), (&home.failed, true)] {
-        let mut names = names_in(dir)?;
-        names.retain(|name| {
-            !(failed && name.as_encoded_bytes().ends_with(crate::spool::SIDECAR_SUFFIX.as_bytes()))
-        });
-        names.sort();
-        for name in names {
-            let mut batch = StateBatch::default();
-            let mut entry = LedgerEntry {
-                file: crate::spool::shown(&name),
-                outcome: if failed { Outcome::Failed } else { Outcome::Filtered },
-                at: 0,
-                note: "entered again from the folders".into(),
-                sessions: Vec::new(),
-                messages: 0,
-            };
-            if failed {
-                totals.failed += 1;
-            } else {
-                for mut envelope in decoded(&dir.join(&name), decode) {
-                    if !remembered(&envelope.key) {
-                        let opening = Opening::of(&envelope);
-                        give_own_id(&mut envelope, opening);
-                    }
-                    if !remembered(&envelope.key) {
-                        continue;
-                    }
-                    if !entered.insert(envelope.key) {
-                        if entry.outcome == Outcome::Filtered {
-                            entry.outcome = Outcome::Duplicate;
-                        }
-                        continue;
-                    }
-                    entry.outcome = Outcome::Learned;
-                    entry.messages += envelope.session.messages.len() as u64;
-                    entry.sessions.push(envelope.key.to_string());
-                    totals.sessions += 1;
-                    totals.messages += envelope.session.messages.len() as u64;
-                    let record = learned(home, &envelope, &stems, &entry.file, totals.entries);
-                    totals.examples += record.examples as u64;
-                    batch.put_learned(&envelope.identity, &record);
-                }
-                match entry.outcome {
-                    Outcome::Learned => totals.files_learned += 1,
-                    Outcome::Duplicate => totals.duplicates += 1,
-                    _ => totals.filtered += 1,
-                }
-            }
-            batch.put_entry(totals.entries, &entry);
-            totals.entries += 1;
-            batch.put_totals(&totals);
-            state.apply(batch)?;
-            progress(totals.entries);
-        }
-    }
-    Ok(totals.entries)
-}
-
-fn decoded(path: &Path, decode: &Decode) -> Vec<Envelope> {
-    let Ok(bytes) = std::fs::read(path) else { return Vec::new() };
-    let name = path.file_name().map(crate::spool::shown).unwrap_or_default();
-    let sessions = decode.decode(&bytes, &name).map(|decoded| decoded.sessions).unwrap_or_default();
-    sessions.into_iter().map(|session| Envelope::new(session, FileFacts::default())).collect()
-}
-
-fn learned(home: &Home, envelope: &Envelope, stems: &KnownStems, file: &str, entry: u64) -> LearnedRecord {
-    let opening = Opening::of(envelope);
-    let stem =
-        stems.of(envelope).unwrap_or_else(|| format!("rebuilt-{}", &envelope.identity.to_string()[..16]));
-    LearnedRecord {
-        key: envelope.key.to_string(),
-        file: file.to_owned(),
-        messages: opening.messages,
-        examples: known_stems::examples(home, &stem),
-        first: opening.first,
-        all: opening.all,
-        stem,
-        entry,
-    }
 }

@@ -215,7 +215,7 @@ impl Settler {
                 kept_sidecar = Some(sidecar);
             }
         }
-        count(entry.outcome, totals);
+        totals.count(entry.outcome);
         totals.entries += 1;
         record.settled = Some(SettledMark { signature, outcome: entry.outcome, entry: number });
         group.batch.put_file(&file.name, &record);
@@ -314,19 +314,6 @@ fn answer_all(replies: Vec<oneshot::Sender<bool>>, written: bool) {
     for reply in replies {
         // Whoever asked may have been let go of meanwhile.
         let _ = reply.send(written);
-    }
-}
-
-fn count(outcome: Outcome, totals: &mut Totals) {
-    match outcome {
-        Outcome::Learned => totals.files_learned += 1,
-        Outcome::Revision => {
-            totals.files_learned += 1;
-            totals.revisions += 1;
-        }
-        Outcome::Duplicate => totals.duplicates += 1,
-        Outcome::Filtered => totals.filtered += 1,
-        Outcome::Failed => totals.failed += 1,
     }
 }
 

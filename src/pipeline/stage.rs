@@ -22,6 +22,11 @@ pub trait Stage: Send + Sync {
     fn acts_outside(&self) -> bool {
         false
     }
+
+    /// Whether the stage may have the dropped file replaced before it rests in `done/`.
+    fn rewrites_originals(&self) -> bool {
+        false
+    }
 }
 
 /// What the chain does next.

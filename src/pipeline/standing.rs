@@ -50,7 +50,7 @@ pub(crate) fn judge(
             return Ok(Standing::Duplicate(file));
         }
         let Some(learned) = state.learned(&envelope.identity)? else { return Ok(Standing::New) };
-        if learned.first == opening.first || learned.messages == 0 {
+        if [0, opening.first].contains(&learned.first) || learned.messages == 0 {
             return Ok(compare(envelope, learned, opening));
         }
         give_own_id(envelope, opening);

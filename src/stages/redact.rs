@@ -234,6 +234,10 @@ impl Stage for Redact {
         }
         Ok(Verdict::Continue)
     }
+
+    fn rewrites_originals(&self) -> bool {
+        self.originals == Originals::Redact
+    }
 }
 
 impl Redactor {

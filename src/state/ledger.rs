@@ -182,6 +182,14 @@ impl State {
         })
     }
 
+    /// Whether the store is being made anew, and that was broken off.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn is_unfinished(&self) -> Result<bool, StateError> {
+        Ok(self.store.get(&Key::Unfinished.bytes())?.is_some())
+    }
+
     fn checkpoint_keys(&self, session: &SessionKey) -> Result<Vec<Vec<u8>>, StateError> {
         let mut keys = Vec::new();
         self.store.scan(&[b"c".as_slice(), &session.0].concat(), &mut |key, _| {
@@ -199,6 +207,11 @@ impl StateBatch {
 
     fn remove(&mut self, key: &Key<'_>) {
         self.0.writes.push((key.bytes(), None));
+    }
+
+    /// Says that the store is being made anew, or that this is done.
+    pub fn set_unfinished(&mut self, unfinished: bool) {
+        if unfinished { self.put(&Key::Unfinished, &()) } else { self.remove(&Key::Unfinished) }
     }
 
     /// Sets a file's record.

@@ -107,7 +107,7 @@ pub struct LearnedRecord {
     /// Training examples it gave.
     #[serde(default)]
     pub examples: usize,
-    /// Hash over the first message: another chat under a reused id begins otherwise.
+    /// Hash over the first message: another chat under a reused id begins otherwise. 0 if it is not known any more.
     pub first: u64,
     /// Hash over all its messages: a continuation begins with them.
     pub all: u64,
@@ -178,6 +178,20 @@ pub struct Totals {
 }
 
 impl Totals {
+    /// Counts a file that is settled.
+    pub(crate) fn count(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Learned => self.files_learned += 1,
+            Outcome::Revision => {
+                self.files_learned += 1;
+                self.revisions += 1;
+            }
+            Outcome::Duplicate => self.duplicates += 1,
+            Outcome::Filtered => self.filtered += 1,
+            Outcome::Failed => self.failed += 1,
+        }
+    }
+
     /// Files that were ever moved to `done/`.
     pub fn in_done(&self) -> u64 {
         self.files_learned.saturating_add(self.duplicates).saturating_add(self.filtered)
@@ -200,6 +214,7 @@ pub(super) enum Key<'a> {
     Checkpoint { session: &'a SessionKey, stage: &'a str, part: u16 },
     Value { stage: &'a str, key: &'a [u8] },
     Source(&'a [u8]),
+    Unfinished,
 }
 
 impl Key<'_> {
@@ -217,6 +232,7 @@ impl Key<'_> {
             }
             Key::Value { stage, key } => [b"v".as_slice(), stage.as_bytes(), &[0], key].concat(),
             Key::Source(key) => [b"o", *key].concat(),
+            Key::Unfinished => b"u".to_vec(),
         }
     }
 }

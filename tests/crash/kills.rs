@@ -1,10 +1,11 @@
 //! A daemon that is killed and started again and again while files come in.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::chats::Dice;
-use crate::oracle::{Counts, Faults, at_any_moment, done_is_learned, when_settled, whole_files};
-use crate::support::{Home, Pipeline, wait_until};
+use crate::oracle::{Faults, at_any_moment, done_is_learned, when_settled, whole_files};
+use crate::support::{Home, Pipeline, files_below, wait_until};
 use crate::writer::{GRACE, Writer};
 
 /// Kills on one home, then the next is begun: looking through all of a home after each kill takes the longer the more
@@ -53,8 +54,44 @@ pub(crate) fn settle(home: &Home) {
     daemon.stop();
 }
 
+/// What happens to the state store while the daemon is down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Store {
+    IsKept,
+    /// Every few kills it is deleted or damaged.
+    IsLost,
+}
+
+/// Ways for a state store to be lost.
+const LOSSES: [&str; 4] = ["deleted", "all noise", "its settings cut off", "its log all zeros"];
+
+fn lose_the_store(home: &Home, how: &str) {
+    let sled = home.path("state/sled");
+    if !sled.join("db").exists() {
+        return;
+    }
+    match how {
+        "deleted" => fs::remove_dir_all(sled).unwrap(),
+        "all noise" => {
+            for path in files_below(&sled) {
+                let length = path.metadata().unwrap().len();
+                let noise: Vec<u8> =
+                    (0..length).map(|n| (n.wrapping_mul(2_654_435_761) >> 7) as u8).collect();
+                fs::write(path, noise).unwrap();
+            }
+        }
+        "its settings cut off" => {
+            fs::write(sled.join("conf"), "segment_size: 7\nnonsense").unwrap();
+        }
+        _ => {
+            let length = sled.join("db").metadata().unwrap().len();
+            fs::write(sled.join("db"), vec![0; length as usize]).unwrap();
+        }
+    }
+}
+
 /// One home, killed so many times.
-fn kill_again_and_again(seed: u64, kills: usize) {
+fn kill_again_and_again(seed: u64, kills: usize, store: Store) {
     let home = new_home();
     let mut dice = Dice::new(seed);
     let mut writer = Writer::new(&home, Dice::new(seed ^ 0xD1CE));
@@ -78,17 +115,19 @@ fn kill_again_and_again(seed: u64, kills: usize) {
             faults.extend(done_is_learned(&home, &writer.expected));
         }
         assert_none(&faults, &home, &story);
+        if store == Store::IsLost && dice.percent(15) {
+            lose_the_store(&home, LOSSES[dice.below(LOSSES.len())]);
+        }
     }
     writer.finish();
     settle(&home);
     let story = format!("CRASH_SEED={seed}, settled after {kills} kills");
-    assert_none(&when_settled(&home, &writer.expected, Counts::Exact), &home, &story);
+    assert_none(&when_settled(&home, &writer.expected), &home, &story);
 }
 
 /// `CRASH_SEED`, `CRASH_KILLS` (in all) and `CRASH_HOMES` (side by side) may be given.
-#[test]
-fn a_daemon_killed_at_any_moment_loses_nothing_and_learns_nothing_twice() {
-    let (seed, kills, homes) = (seed(), number("CRASH_KILLS", 200) as usize, number("CRASH_HOMES", 2));
+fn kill_many(kills: u64, store: Store) {
+    let (seed, kills, homes) = (seed(), number("CRASH_KILLS", kills) as usize, number("CRASH_HOMES", 2));
     println!("CRASH_SEED={seed} CRASH_KILLS={kills} CRASH_HOMES={homes}");
     let rounds = kills.div_ceil(KILLS_A_HOME);
     let next = std::sync::atomic::AtomicUsize::new(0);
@@ -101,10 +140,20 @@ fn a_daemon_killed_at_any_moment_loses_nothing_and_learns_nothing_twice() {
                         return;
                     }
                     let kills = KILLS_A_HOME.min(kills - round * KILLS_A_HOME);
-                    kill_again_and_again(seed + round as u64, kills);
+                    kill_again_and_again(seed + round as u64, kills, store);
                     println!("seed {}: {kills} kills, nothing lost or doubled", seed + round as u64);
                 }
             });
         }
     });
+}
+
+#[test]
+fn a_daemon_killed_at_any_moment_loses_nothing_and_learns_nothing_twice() {
+    kill_many(200, Store::IsKept);
+}
+
+#[test]
+fn a_state_store_that_is_lost_between_kills_is_made_anew_with_all_that_was_known() {
+    kill_many(100, Store::IsLost);
 }

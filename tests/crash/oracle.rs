@@ -125,18 +125,8 @@ impl Ledger {
     }
 }
 
-/// What the ledger must know.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Counts {
-    /// All that ever happened.
-    Exact,
-    /// It was lost and made anew from the folders: what is learned, but not what was learned and replaced since, nor
-    /// how many items of memory were new when.
-    Rebuilt,
-}
-
 /// Holds when all is settled and the daemon has stopped.
-pub(crate) fn when_settled(home: &Home, expected: &Expected, counts: Counts) -> Faults {
+pub(crate) fn when_settled(home: &Home, expected: &Expected) -> Faults {
     let mut faults = at_any_moment(home, expected, None);
     faults.extend(whole_files(home, false));
     if !faults.is_empty() {
@@ -177,7 +167,7 @@ pub(crate) fn when_settled(home: &Home, expected: &Expected, counts: Counts) -> 
     let is_logged = |key: &String| logged.iter().filter(|logged| *logged == key).count() == 1;
     must!(
         faults,
-        keys.values().all(is_logged) && (logged == expected_log || counts == Counts::Rebuilt),
+        keys.values().all(is_logged) && logged == expected_log,
         "the master log has {} lines for {} learned sessions: {:?}",
         logged.len(),
         once.len(),
@@ -185,9 +175,7 @@ pub(crate) fn when_settled(home: &Home, expected: &Expected, counts: Counts) -> 
     );
     session_logs(home, expected, &keys, &mut faults);
     training(home, expected, &mut faults);
-    if counts == Counts::Exact {
-        counters(home, expected, &ledger, &master, &mut faults);
-    }
+    counters(home, expected, &ledger, &master, &mut faults);
     faults
 }
 
@@ -308,12 +296,20 @@ fn training(home: &Home, expected: &Expected, faults: &mut Faults) {
 
 fn counters(home: &Home, expected: &Expected, ledger: &Ledger, master: &[Value], faults: &mut Faults) {
     let turns: usize = expected.chats.values().map(|chat| chat.turns.len()).sum();
-    let items: u64 = master.iter().filter_map(|line| line["memory_items_created"].as_u64()).sum();
+    // Chats of the writer hold nothing to remember but what was said, and what goes on keeps what it began with.
+    let logged: u64 = master.iter().filter_map(|line| line["memory_items_created"].as_u64()).sum();
+    must!(
+        faults,
+        logged == turns as u64,
+        "the master log tells of {logged} new items, and there are {turns}"
+    );
+    let stored = home.count("SELECT ifnull(sum(items), 0) FROM sessions");
+    must!(faults, stored == turns as i64, "memory.db tells of {stored} new items, and there are {turns}");
     let counted = json!({
         "entries": ledger.entries.len(), "files_learned": ledger.count(&[Outcome::Learned, Outcome::Revision]),
         "duplicates": ledger.count(&[Outcome::Duplicate]), "filtered": ledger.count(&[Outcome::Filtered]),
         "failed": ledger.count(&[Outcome::Failed]), "revisions": ledger.count(&[Outcome::Revision]),
-        "sessions": expected.chats.len(), "messages": turns, "examples": turns / 2, "memory_items": items,
+        "sessions": expected.chats.len(), "messages": turns, "examples": turns / 2, "memory_items": turns,
         "redactions": 0, "fine_tunes": 0, "since": ledger.totals.since,
     });
     let totals = serde_json::to_value(ledger.totals).unwrap();

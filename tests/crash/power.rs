@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use crate::chats::{Dice, Expected};
 use crate::disk::{Content, Disk, Fate};
 use crate::kills::{number, seed};
-use crate::oracle::{Counts, at_any_moment, when_settled};
+use crate::oracle::{at_any_moment, when_settled};
 use crate::support::{Home, Pipeline, files_below, program, said};
 use crate::trace;
 use crate::writer::Writer;
@@ -110,11 +110,7 @@ impl Recording {
             if rebuilt && !self.is_opening(moment) {
                 faults.push("the state store was lost".to_owned());
             }
-            faults.extend(when_settled(
-                &home,
-                expected,
-                if rebuilt { Counts::Rebuilt } else { Counts::Exact },
-            ));
+            faults.extend(when_settled(&home, expected));
         }
         if was_settled && fs::read(home.path("state/home.key")).ok().as_ref() != Some(&self.key) {
             faults.push("the home has another key now".to_owned());

@@ -105,6 +105,8 @@ struct Statement {
 
 #[derive(Debug, Clone)]
 struct Kept {
+    /// Messages, preferences and facts that were new with it.
+    counts: (u64, u64, u64),
     user: usize,
     envelope_key: [u8; 32],
     identity: Identity,
@@ -121,8 +123,8 @@ struct Model(Vec<Kept>);
 impl Model {
     fn store(&mut self, told: &Told, envelope: &Envelope, learned_ms: i64) -> (u64, u64, u64) {
         let old = self.0.iter().position(|kept| kept.identity == envelope.identity);
-        if old.is_some_and(|old| self.0[old].envelope_key == envelope.key.0) {
-            return (0, 0, 0);
+        if let Some(same) = old.map(|old| &self.0[old]).filter(|old| old.envelope_key == envelope.key.0) {
+            return same.counts;
         }
         let earlier = old.map(|old| self.0[old].clone());
         let started = told.start.map(|day| moment(day).millis());
@@ -144,7 +146,8 @@ impl Model {
             let polarity = if wanted { "for" } else { "against" };
             Some(resolve(format!("o{object}"), polarity.to_owned(), said.day, |kept| &kept.preferences))
         };
-        let kept = Kept {
+        let mut kept = Kept {
+            counts: (0, 0, 0),
             user: told.user,
             envelope_key: envelope.key.0,
             identity: envelope.identity,
@@ -175,6 +178,7 @@ impl Model {
             said.difference(&known).count() as u64
         };
         let counts = (messages, new(|kept| &kept.preferences), new(|kept| &kept.facts));
+        kept.counts = counts;
         if let Some(old) = old {
             self.0.remove(old);
         }

@@ -10,7 +10,8 @@ fn the_same_session_twice_changes_nothing() {
     assert_eq!((first.new_messages, first.new_facts, first.new_items), (2, 1, 3));
     let again = world.store(told);
     assert!(again.unchanged && !again.replaced);
-    assert_eq!((again.session_row, again.new_items), (first.session_row, 0));
+    // What was new the first time is told again: a crash may have kept it from being counted.
+    assert_eq!((again.session_row, again.new_facts, again.new_items), (first.session_row, 1, 3));
     let counts = reader::counts(world.conn()).unwrap();
     let expected = Counts {
         sessions: 1,
@@ -24,6 +25,36 @@ fn the_same_session_twice_changes_nothing() {
         ..Counts::default()
     };
     assert_eq!(counts, expected);
+}
+
+#[test]
+fn what_a_run_stored_that_was_cut_off_before_it_counted_is_counted_by_whatever_comes_in_its_place() {
+    let counted = chat("a").says("I live in Berlin").is("lives_in", "Berlin").answers("Nice");
+    let longer = counted.clone().says("I own a bike").is("owns", "a bike").answers("Good");
+    let longest = longer.clone().says("And a car").is("owns", "a car").answers("Better");
+    let mut world = World::new();
+    world.store(counted.clone());
+    let first = counted.clone().envelope().key.0;
+    let only_first = |key: &[u8]| key == first;
+    let mut items = 3;
+    // The first of these is cut off; the one that comes is longer, or shorter, or it again.
+    for (cut_off, comes, new) in
+        [(&longer, &longest, (4, 2)), (&longest, &longer, (2, 1)), (&longer, &longer, (2, 1))]
+    {
+        for (chat, new) in [(cut_off, None), (comes, Some(new))] {
+            let envelope = chat.clone().envelope();
+            let mut batch = world.writer.begin().unwrap();
+            let stored =
+                batch.store_over(&envelope, jiff::Timestamp::UNIX_EPOCH, false, &only_first).unwrap();
+            batch.commit().unwrap();
+            if let Some(new) = new {
+                assert_eq!((stored.new_messages, stored.new_facts), new);
+                items = 3 + new.0 + new.1;
+            }
+        }
+        assert_eq!(reader::counts(world.conn()).unwrap().items, items);
+        assert_eq!(reader::remembered(world.conn()).unwrap()[0].items, items);
+    }
 }
 
 #[test]
