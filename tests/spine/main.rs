@@ -6,6 +6,8 @@ mod cli;
 mod demo;
 mod forget;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod idle;
 mod import;
 mod launch;
 mod learn;
