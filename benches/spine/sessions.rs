@@ -1,6 +1,7 @@
 //! Sessions of any size that read like chats, the same for the same number.
 
 use std::fmt::Write;
+use std::ops::Range;
 use std::path::Path;
 
 const ASKS: &[&str] = &[
@@ -79,10 +80,10 @@ pub(crate) fn session(number: usize, bytes: usize, messages: usize) -> String {
     out + "\n ]\n}\n"
 }
 
-/// Writes `count` sessions into a folder.
-pub(crate) fn fill(folder: &Path, count: usize, bytes: usize, messages: usize) {
+/// Writes the sessions of these numbers into a folder.
+pub(crate) fn fill(folder: &Path, numbers: Range<usize>, bytes: usize, messages: usize) {
     std::fs::create_dir_all(folder).expect("the folder can be made");
-    for number in 0..count {
+    for number in numbers {
         let path = folder.join(format!("bench-{number:06}.json"));
         std::fs::write(path, session(number, bytes, messages)).expect("a session can be written");
     }

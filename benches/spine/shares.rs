@@ -1,4 +1,4 @@
-//! Who used the time, read from the system and from the logs.
+//! Where the time of a backlog goes, and how often it waits for the disk, read from the system and from the logs.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,10 +7,58 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-type Found<T> = Result<T, Box<dyn std::error::Error>>;
+use crate::daemon::{Daemon, Home, count, sync, wait};
+use crate::report::{Report, median};
+use crate::{Bench, Found, Outcome, sessions};
 
-/// The threads of a process by name, with their time in the program and in the system, in hundredths of a second; those
-/// with less than one in a hundred of it all are left out.
+const FILES: usize = 5000;
+
+pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
+    let home = Home::make(bench.folder.join("shares"))?;
+    sessions::fill(&home.spool(), 0..FILES, 10_000, 20);
+    sync();
+    let daemon = Daemon::start(&home)?;
+    wait(|| count(&home.done()) == FILES);
+    let mut threads = of_threads(daemon.id())?;
+    let all: u64 = threads.iter().map(|(_, user, system)| user + system).sum();
+    threads.retain(|(_, user, system)| (user + system) * 100 >= all);
+    daemon.stop()?;
+    report.part("shares", &["for each of 5,000 files of 10 KB", "in the program", "in the system"]);
+    let each = |ticks: u64| ticks as f64 * 1e4 / FILES as f64;
+    for (thread, user, system) in threads {
+        report.row(&[
+            format!("processor time of `{thread}`"),
+            format!("{:.0} µs", each(user)),
+            format!("{:.0} µs", each(system)),
+        ]);
+        report.figure(&format!("thread.{thread}.user_us"), each(user));
+        report.figure(&format!("thread.{thread}.system_us"), each(system));
+    }
+    for (stage, took) in of_stages(&home.logs().join("master_log.jsonl"))? {
+        report.row(&[format!("stage `{stage}`, median"), format!("{took:.0} µs"), "-".into()]);
+        report.figure(&format!("stage.{stage}.median_us"), took);
+    }
+
+    let home = Home::make(bench.folder.join("syncs"))?;
+    sessions::fill(&home.spool(), 0..FILES, 10_000, 20);
+    let counted = syncs(home.atles().args(["run", "--once"]), &home.folder.join("strace.txt"))?;
+    let row = match counted {
+        Some(syncs) => {
+            report.figure("syncs", syncs);
+            [
+                "**fsync** and its kin, start and stop included".into(),
+                format!("{syncs} calls in all, {:.1} files for each", FILES as f64 / syncs as f64),
+                "the Python loop: none".into(),
+            ]
+        }
+        None => ["**fsync**".into(), "not counted: `strace` is not installed".into(), "-".into()],
+    };
+    report.row(&row);
+    Ok(())
+}
+
+/// The threads of a process by name, with their time in the program and in the system, in hundredths of a second; the
+/// busiest first.
 pub(crate) fn of_threads(process: u32) -> Found<Vec<(String, u64, u64)>> {
     let mut threads: BTreeMap<String, (u64, u64)> = BTreeMap::new();
     for task in fs::read_dir(format!("/proc/{process}/task"))? {
@@ -22,16 +70,14 @@ pub(crate) fn of_threads(process: u32) -> Found<Vec<(String, u64, u64)>> {
         sums.0 += fields[11].parse::<u64>()?;
         sums.1 += fields[12].parse::<u64>()?;
     }
-    let all: u64 = threads.values().map(|(user, system)| user + system).sum();
     let mut threads: Vec<_> =
         threads.into_iter().map(|(name, (user, system))| (name, user, system)).collect();
-    threads.retain(|(_, user, system)| (user + system) * 100 >= all);
     threads.sort_by_key(|(_, user, system)| std::cmp::Reverse(user + system));
     Ok(threads)
 }
 
 /// The stages in their order, with the median of what they took, in microseconds.
-pub(crate) fn of_stages(master_log: &Path) -> Found<Vec<(String, f64)>> {
+fn of_stages(master_log: &Path) -> Found<Vec<(String, f64)>> {
     let mut stages: Vec<(String, Vec<f64>)> = Vec::new();
     for line in fs::read_to_string(master_log)?.lines() {
         let log: Value = serde_json::from_str(line)?;
@@ -45,11 +91,11 @@ pub(crate) fn of_stages(master_log: &Path) -> Found<Vec<(String, f64)>> {
             }
         }
     }
-    Ok(stages.into_iter().map(|(name, mut all)| (name, super::median(&mut all))).collect())
+    Ok(stages.into_iter().map(|(name, all)| (name, median(&all))).collect())
 }
 
 /// How often a command asks the disk to be done, counted by `strace`; `None` where there is none.
-pub(crate) fn syncs(command: &Command, report: &Path) -> Found<Option<u64>> {
+fn syncs(command: &Command, report: &Path) -> Found<Option<u64>> {
     let mut traced = Command::new("strace");
     traced.args(["-f", "-c", "-e", "trace=fsync,fdatasync,sync_file_range,syncfs,msync", "-o"]).arg(report);
     traced.arg(command.get_program()).args(command.get_args()).env_remove("ATLES_CONFIG");

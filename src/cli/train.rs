@@ -14,7 +14,7 @@ use crate::daemon::{Services, home_of};
 use crate::platform;
 use crate::spool::Home;
 use crate::training::runs::{
-    Finished, Phase, Plan, Run, RunFailure, Tally, backend, due, execute, publishers,
+    Finished, Phase, Plan, Run, RunFailure, Tally, backend, candidates, due, execute, publishers,
 };
 use crate::training::set::TrainingSet;
 use crate::training::versions::{Decision, Versions, sparkline};
@@ -243,7 +243,8 @@ struct Rehearsal {
 }
 
 fn dry_run(home: &Home, settings: &Training, json: bool) -> Exit {
-    let lines = match TrainingSet::of(home).read() {
+    let versions = Versions::of(home);
+    let lines = match candidates(&TrainingSet::of(home), settings, &versions) {
         Ok(lines) => lines,
         Err(problem) => {
             say::error(format_args!("the training set cannot be read: {problem}"), None);
@@ -251,7 +252,7 @@ fn dry_run(home: &Home, settings: &Training, json: bool) -> Exit {
         }
     };
     let sessions = lines.len();
-    let plan = Plan::make("rehearsal".into(), settings, lines, &Versions::of(home));
+    let plan = Plan::make("rehearsal".into(), settings, lines, &versions);
     let rehearsal = match &plan {
         Ok(plan) => {
             let (examples_train, examples_held_out) = plan.answers();

@@ -29,6 +29,8 @@ use crate::state::{State, Totals};
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 /// How often old files are looked for, where the user limits their age.
 const SWEEP: Duration = Duration::from_secs(3600);
+/// The same, where the limit is shorter than that.
+const SHORTEST_SWEEP: Duration = Duration::from_secs(60);
 
 /// A daemon that has started.
 pub struct Daemon {
@@ -142,7 +144,7 @@ impl Daemon {
 
     /// Runs like [`Daemon::run`], and tells every so often, and at the end, how it stands.
     pub async fn run_watched(mut self, every: Duration, mut watch: impl FnMut(Running)) -> Ended {
-        let mut tick = interval(every.min(HOUSEKEEPING));
+        let mut tick = interval(platform::hurried(every.min(HOUSEKEEPING)));
         tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
         let mut stop = None;
         let ended = loop {
@@ -244,7 +246,7 @@ impl Daemon {
     }
 
     fn keep_house(&mut self) {
-        if self.kept_house.is_some_and(|at| at.elapsed() < HOUSEKEEPING) {
+        if self.kept_house.is_some_and(|at| at.elapsed() < platform::hurried(HOUSEKEEPING)) {
             return;
         }
         self.kept_house = Some(Instant::now());
@@ -259,9 +261,13 @@ impl Daemon {
         if let Err(problem) = self.statistics.write(running.totals, in_flight, running.parked as u64) {
             warn!(error = %problem, "the statistics cannot be written");
         }
-        if self.swept.is_none_or(|at| at.elapsed() >= SWEEP) {
+        let limits = &self.reload.settings().retention;
+        let age = |limit: Option<Span>| limit.map(|span| span.0);
+        let limits = Retention { done: age(limits.done), failed: age(limits.failed), logs: age(limits.logs) };
+        let period = limits.shortest().map_or(SWEEP, |age| age.clamp(SHORTEST_SWEEP, SWEEP));
+        if self.swept.is_none_or(|at| at.elapsed() >= platform::hurried(period)) {
             self.swept = Some(Instant::now());
-            self.sweep();
+            self.sweep(limits);
         }
     }
 
@@ -282,11 +288,7 @@ impl Daemon {
         }
     }
 
-    fn sweep(&self) {
-        let limits = &self.reload.settings().retention;
-        let days = |limit: Option<Span>| limit.map(|span| span.0);
-        let limits =
-            Retention { done: days(limits.done), failed: days(limits.failed), logs: days(limits.logs) };
+    fn sweep(&self, limits: Retention) {
         match sweep(&self.home, limits, SystemTime::now()) {
             Ok(0) => {}
             Ok(deleted) => info!(deleted, "deleted files that are older than [retention] allows"),

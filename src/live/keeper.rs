@@ -234,6 +234,7 @@ impl Worker {
         let mut read: Option<Instant> = None;
         while !self.stop.load(Ordering::Acquire) {
             let period = if self.hints.arrive() { self.rescan } else { POLL.min(self.rescan) };
+            let period = platform::hurried(period);
             if self.hints.take_missed() || read.is_none_or(|at| at.elapsed() >= period) {
                 read = Some(Instant::now());
                 self.follow_memory();

@@ -1,6 +1,8 @@
-//! Places where a test makes the program crash, or lose a sync. Debug builds only: in a release build nothing is left.
+//! Places where a test makes the program crash, lose a sync, or hurry. Debug builds only: in a release build nothing is
+//! left.
 
 use std::io;
+use std::time::Duration;
 
 /// Ends the process on the spot, as a crash would, where `ATLES_FAILPOINT=NAME` or `ATLES_FAILPOINT=NAME:N` names this
 /// place and it is reached for the N-th time.
@@ -21,6 +23,12 @@ pub fn sync_point(name: &'static str, sync: impl FnOnce() -> io::Result<()>) -> 
     sync()
 }
 
+/// The pause between two rounds of work that comes again and again, shorter by the factor `ATLES_HURRY`: so a test has a
+/// day's rounds in a minute.
+pub fn hurried(pause: Duration) -> Duration {
+    if cfg!(debug_assertions) { pause / debug::hurry() } else { pause }
+}
+
 mod debug {
     use std::sync::LazyLock;
     use std::sync::atomic::{AtomicI64, Ordering};
@@ -39,6 +47,14 @@ mod debug {
         {
             std::process::abort();
         }
+    }
+
+    pub(super) fn hurry() -> u32 {
+        static FACTOR: LazyLock<u32> = LazyLock::new(|| {
+            let factor = std::env::var("ATLES_HURRY").ok().and_then(|text| text.parse().ok());
+            factor.unwrap_or(1).max(1)
+        });
+        *FACTOR
     }
 
     pub(super) fn is_skipped(name: &str) -> bool {

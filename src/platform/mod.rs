@@ -9,7 +9,7 @@ mod process;
 pub(crate) mod program;
 
 pub use clock::Clock;
-pub use crash::{failpoint, sync_point};
+pub use crash::{failpoint, hurried, sync_point};
 pub use files::{
     Signature, create_private, free_bytes, is_disk_full, last_change, lstat, make_everything_private,
     make_private, make_private_dir, may_write, name_from_bytes, open_regular, open_to_others,

@@ -156,6 +156,7 @@ impl Worker {
             self.keep_watching();
             let period =
                 if self.is_polling() { POLL.min(self.settings.rescan) } else { self.settings.rescan };
+            let period = platform::hurried(period);
             let due = last_scan.is_none_or(|at| at.elapsed() >= period);
             if self.rescan.swap(false, Ordering::AcqRel) || due {
                 last_scan = Some(Instant::now());

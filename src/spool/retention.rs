@@ -16,6 +16,13 @@ pub struct Retention {
     pub logs: Option<Duration>,
 }
 
+impl Retention {
+    /// The shortest of the limits.
+    pub fn shortest(&self) -> Option<Duration> {
+        [self.done, self.failed, self.logs].into_iter().flatten().min()
+    }
+}
+
 /// Deletes what is older than the user allows, and nothing where the user set no limit. The age of a file counts from
 /// when it was settled. Returns how many files went.
 ///
@@ -74,6 +81,7 @@ mod tests {
         let later = SystemTime::now() + 2 * day;
         assert_eq!(sweep(&home, Retention::default(), later).unwrap(), 0);
         let failed_only = Retention { failed: Some(day), ..Retention::default() };
+        assert_eq!((failed_only.shortest(), Retention::default().shortest()), (Some(day), None));
         assert_eq!(sweep(&home, failed_only, SystemTime::now()).unwrap(), 0, "too young");
         assert_eq!(sweep(&home, failed_only, later).unwrap(), 1);
         assert_eq!(std::fs::read_dir(&home.failed).unwrap().count(), 0);

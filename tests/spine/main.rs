@@ -8,6 +8,8 @@ mod demo;
 mod faults;
 mod forget;
 mod hostile;
+#[cfg(target_os = "linux")]
+mod idle;
 mod import;
 mod launch;
 mod learn;

@@ -1,7 +1,7 @@
 //! One run, from the set to a version.
 
 use std::fs::{File, TryLockError};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -11,7 +11,7 @@ use jiff::Timestamp;
 
 use super::gate::{Finding, Measured, Pair, judge};
 use super::measure::{Texts, Yardstick, open};
-use super::plan::RETRAIN;
+use super::plan::{RETRAIN, candidates};
 use super::{Plan, RunFailure, report};
 use crate::config::Training;
 use crate::platform;
@@ -151,12 +151,14 @@ fn plan(run: &Run<'_>) -> Result<Plan, RunFailure> {
     let desk = Desk::of(run.home);
     let versions = Versions::of(run.home);
     let set = TrainingSet::of(run.home);
-    let read = set.compact().and_then(|()| set.read());
-    let lines = read.map_err(|error| RunFailure::file("the training set", &error))?;
+    let unread = |error: io::Error| RunFailure::file("the training set", &error);
+    set.compact().map_err(unread)?;
+    let lines = Plan::sessions_of(&desk.plan(), &set).map_err(unread)?;
     if let Some(plan) = Plan::take_up(&desk.plan(), run.settings, &lines, &versions) {
         return Ok(plan);
     }
     desk.clear();
+    let lines = candidates(&set, run.settings, &versions).map_err(unread)?;
     let name = Timestamp::now().strftime("run_%Y%m%d_%H%M%S").to_string();
     let plan = Plan::make(name, run.settings, lines, &versions)?;
     let write = || {

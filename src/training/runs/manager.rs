@@ -168,7 +168,7 @@ impl Worker {
     fn run(mut self, inbox: &Receiver<Order>) {
         platform::be_nice();
         loop {
-            match inbox.recv_timeout(LOOK) {
+            match inbox.recv_timeout(platform::hurried(LOOK)) {
                 Ok(Order::Settings(settings)) => {
                     self.settings = *settings;
                     (self.not_before, self.too_little, self.pause) = (None, None, PAUSE);
@@ -196,7 +196,7 @@ impl Worker {
             warn!(error = %problem, "the training set cannot be read");
             false
         });
-        let stale = self.counted.is_none_or(|at| at.elapsed() >= AGAIN);
+        let stale = self.counted.is_none_or(|at| at.elapsed() >= platform::hurried(AGAIN));
         if !changed && !stale && !anyway {
             return;
         }

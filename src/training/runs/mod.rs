@@ -19,7 +19,7 @@ pub use embedded::Embedded;
 pub use execute::{Finished, Phase, Run, execute};
 pub use failure::RunFailure;
 pub use manager::{Manager, Running};
-pub use plan::{Plan, Standing};
+pub use plan::{Plan, Standing, candidates};
 pub use seams::{backend, publishers};
 pub use tally::Tally;
 pub use trigger::due;

@@ -1,13 +1,14 @@
 //! What a run trains on and measures with, written down so that a run that was killed goes on with the same.
 
 use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::RunFailure;
 use crate::config::Training;
-use crate::training::set::{SetLine, draw, split};
+use crate::training::set::{SetHead, SetLine, TrainingSet, draw, split};
 use crate::training::versions::{LineageSession, Versions, write_whole};
 
 /// A run's sessions, and what it is for.
@@ -63,8 +64,38 @@ pub struct Standing {
 /// The file by which forgetting asks for a version to be made again.
 pub(super) const RETRAIN: &str = "retrain.json";
 
+/// The sessions of a set that a new run may use: at most `max_sessions`, however many there are.
+///
+/// # Errors
+/// If the set cannot be read.
+pub fn candidates(set: &TrainingSet, settings: &Training, versions: &Versions) -> io::Result<Vec<SetLine>> {
+    let current = versions.current().filter(|version| !version.tainted);
+    let known: HashSet<(u64, u64)> = current
+        .iter()
+        .flat_map(|version| &version.lineage.sessions)
+        .map(|session| SetHead::name_of(&session.identity, &session.key))
+        .collect();
+    let is_new = |head: &SetHead| !known.contains(&head.name());
+    // Three are the least that a run is planned with, and whether there are so many is the plan's to say.
+    set.read_chosen(&draw(set.heads()?, settings.max_sessions.max(3), is_new, settings.seed))
+}
+
 impl Plan {
-    /// Plans a run over a set.
+    /// The sessions of the run that was broken off, as far as they are still in the set as they were.
+    ///
+    /// # Errors
+    /// If the set cannot be read; a plan that cannot be read has no sessions.
+    pub fn sessions_of(path: &Path, set: &TrainingSet) -> io::Result<Vec<SetLine>> {
+        let plan = std::fs::read(path).ok().and_then(|text| serde_json::from_slice::<Plan>(&text).ok());
+        let Some(plan) = plan else { return Ok(Vec::new()) };
+        let names: HashSet<(u64, u64)> =
+            plan.sessions.iter().map(|it| SetHead::name_of(&it.session.identity, &it.session.key)).collect();
+        let mut heads = set.heads()?;
+        heads.retain(|head| names.contains(&head.name()));
+        set.read_chosen(&heads)
+    }
+
+    /// Plans a run over [`candidates`] of a set.
     ///
     /// # Errors
     /// [`RunFailure::TooLittle`], with the reason.
@@ -90,9 +121,9 @@ impl Plan {
             ));
         }
         if !retrain && !lines.iter().any(is_new) {
-            return too_little(format!(
-                "nothing new: the current version knows all {sessions} sessions of the training set"
-            ));
+            return too_little(
+                "nothing new: the current version knows all sessions of the training set".into(),
+            );
         }
         let lines = draw(lines, settings.max_sessions, is_new, settings.seed);
         let order: HashMap<String, usize> =
@@ -136,7 +167,7 @@ impl Plan {
     }
 
     /// Takes up the plan of a run that was broken off, if it still holds: the same settings and current version, and
-    /// every session of it still in the set as it was.
+    /// every session of it still in the set as it was. `lines` are those that [`Plan::sessions_of`] found.
     pub fn take_up(path: &Path, settings: &Training, lines: &[SetLine], versions: &Versions) -> Option<Self> {
         let mut plan: Plan = serde_json::from_slice(&std::fs::read(path).ok()?).ok()?;
         // When to train, and where to publish, may change while a run is under way; how may not.

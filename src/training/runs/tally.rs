@@ -1,7 +1,9 @@
 //! Counting what waits for a run, without reading the chats.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
 
 use serde::Deserialize;
@@ -12,28 +14,82 @@ use crate::platform::Signature;
 use crate::training::set::TrainingSet;
 use crate::training::versions::Versions;
 
-/// The heads of the set's lines, kept in step with the file: what was appended is read, once.
+/// The heads of the set's lines, kept in step with the file: what was appended is read, once. A head takes 30 to 60
+/// bytes, and the sums are kept, so that a set of a million sessions costs neither much memory nor time.
 #[derive(Debug)]
 pub struct Tally {
     set: TrainingSet,
     inode: u64,
     read: u64,
-    heads: HashMap<String, Head>,
+    /// By the hash of the session's identity.
+    heads: HashMap<u64, Head>,
+    /// The sessions that versions were trained with, as they were then: hashes of identity and key.
+    used: HashSet<(u64, u32)>,
+    counts: Counts,
 }
 
-/// A line without its chat.
-#[derive(Debug, Deserialize)]
+/// A line without its chat, as it is kept.
+#[derive(Debug, Clone, Copy)]
 struct Head {
-    identity: String,
-    key: String,
     at: i64,
-    answers: usize,
+    /// The hash of its content's key.
+    key: u32,
+    answers: u32,
+}
+
+/// The fields before the chat.
+#[derive(Debug, Deserialize)]
+struct Fields<'a> {
+    #[serde(borrow)]
+    identity: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    at: i64,
+    answers: u32,
+}
+
+/// Sums over the heads.
+#[derive(Debug, Clone, Copy, Default)]
+struct Counts {
+    sessions: usize,
+    new_sessions: usize,
+    new_answers: usize,
+    /// The first and the last of those that are new, or were until they were learned anew.
+    new_at: Option<(i64, i64)>,
+}
+
+impl Counts {
+    fn add(&mut self, head: &Head, is_new: bool) {
+        self.sessions += 1;
+        if is_new {
+            self.new_sessions += 1;
+            self.new_answers += head.answers as usize;
+            let (first, last) = self.new_at.unwrap_or((head.at, head.at));
+            self.new_at = Some((first.min(head.at), last.max(head.at)));
+        }
+    }
+
+    fn take_out(&mut self, head: &Head, was_new: bool) {
+        self.sessions -= 1;
+        if was_new {
+            self.new_sessions -= 1;
+            self.new_answers -= head.answers as usize;
+            self.new_at = self.new_at.filter(|_| self.new_sessions > 0);
+        }
+    }
 }
 
 impl Tally {
     /// A count of a set; nothing is read yet.
     pub fn of(set: TrainingSet) -> Self {
-        Tally { set, inode: 0, read: 0, heads: HashMap::new() }
+        Tally {
+            set,
+            inode: 0,
+            read: 0,
+            heads: HashMap::new(),
+            used: HashSet::new(),
+            counts: Counts::default(),
+        }
     }
 
     /// Reads on. `true` if something changed.
@@ -42,8 +98,7 @@ impl Tally {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let had = !self.heads.is_empty();
-                self.heads.clear();
-                (self.inode, self.read) = (0, 0);
+                self.begin_anew(0);
                 return Ok(had);
             }
             Err(error) => return Err(error),
@@ -53,8 +108,7 @@ impl Tally {
             return Ok(false);
         }
         if inode != self.inode || size < self.read {
-            self.heads.clear();
-            (self.inode, self.read) = (inode, 0);
+            self.begin_anew(inode);
         }
         file.seek(SeekFrom::Start(self.read))?;
         let mut lines = BufReader::with_capacity(1 << 16, file);
@@ -67,56 +121,85 @@ impl Tally {
                 break;
             }
             self.read += length as u64;
-            if let Some(head) = head(&line) {
-                self.heads.insert(head.identity.clone(), head);
-            }
+            self.take_in(&line);
         }
         Ok(true)
     }
 
+    fn begin_anew(&mut self, inode: u64) {
+        self.heads.clear();
+        self.counts = Counts::default();
+        (self.inode, self.read) = (inode, 0);
+    }
+
+    /// A line takes the place of an earlier one of its session.
+    fn take_in(&mut self, line: &[u8]) {
+        let Some((identity, head)) = head(line) else { return };
+        let is_new = |head: &Head| !self.used.contains(&(identity, head.key));
+        if let Some(earlier) = self.heads.insert(identity, head).filter(|earlier| earlier.answers > 0) {
+            self.counts.take_out(&earlier, is_new(&earlier));
+        }
+        if head.answers > 0 {
+            self.counts.add(&head, is_new(&head));
+        }
+    }
+
     /// What waits for a run.
-    pub fn standing(&self, versions: &Versions) -> Standing {
+    pub fn standing(&mut self, versions: &Versions) -> Standing {
         let versions_list = versions.list();
-        let used: HashSet<(&str, &str)> = versions_list
+        let used: HashSet<(u64, u32)> = versions_list
             .iter()
             .filter(|version| !version.tainted)
             .flat_map(|version| &version.lineage.sessions)
-            .map(|session| (session.identity.as_str(), session.key.as_str()))
+            .map(|session| (short(&session.identity), short(&session.key) as u32))
             .collect();
-        let mut standing = Standing {
+        if used != self.used {
+            self.used = used;
+            self.counts = Counts::default();
+            for (identity, head) in self.heads.iter().filter(|(_, head)| head.answers > 0) {
+                self.counts.add(head, !self.used.contains(&(*identity, head.key)));
+            }
+        }
+        let Counts { sessions, new_sessions, new_answers, new_at } = self.counts;
+        Standing {
+            sessions,
+            new_sessions,
+            new_answers,
+            new_at,
             retrain: versions.dir().join(RETRAIN).exists(),
             last_run: versions_list
                 .iter()
                 .filter_map(|version| version.metrics.finished.parse::<jiff::Timestamp>().ok())
                 .map(|at| at.as_millisecond())
                 .max(),
-            ..Standing::default()
-        };
-        for head in self.heads.values().filter(|head| head.answers > 0) {
-            standing.sessions += 1;
-            if used.contains(&(head.identity.as_str(), head.key.as_str())) {
-                continue;
-            }
-            standing.new_sessions += 1;
-            standing.new_answers += head.answers;
-            let (first, last) = standing.new_at.unwrap_or((head.at, head.at));
-            standing.new_at = Some((first.min(head.at), last.max(head.at)));
         }
-        standing
     }
 }
 
-/// The fields before the chat, which stands last in a line that we wrote.
-fn head(line: &[u8]) -> Option<Head> {
+/// The head of a line: what stands before the chat, which is last in a line that we wrote.
+fn head(line: &[u8]) -> Option<(u64, Head)> {
     if let Some(chat) = memchr::memmem::find(line, b",\"chat\":[") {
         let mut head = line.get(..chat)?.to_vec();
         head.push(b'}');
         // Within an id the text may stand too; then the head is no JSON, and the whole line is read.
-        if let Ok(head) = serde_json::from_slice(&head) {
-            return Some(head);
+        if let Ok(fields) = serde_json::from_slice::<Fields<'_>>(&head) {
+            return Some(fields.kept());
         }
     }
-    serde_json::from_slice(line).ok()
+    Some(serde_json::from_slice::<Fields<'_>>(line).ok()?.kept())
+}
+
+impl Fields<'_> {
+    fn kept(&self) -> (u64, Head) {
+        (short(&self.identity), Head { at: self.at, key: short(&self.key) as u32, answers: self.answers })
+    }
+}
+
+/// Enough of a name to tell a million of them apart.
+fn short(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]

@@ -15,4 +15,4 @@ mod store;
 pub use crate::session::SpokenTurn;
 pub use line::SetLine;
 pub use split::{Split, draw, split};
-pub use store::TrainingSet;
+pub use store::{SetHead, TrainingSet};

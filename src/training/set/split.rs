@@ -72,7 +72,7 @@ fn keep_apart(split: &mut Split) {
 
 /// At most so many sessions: the new ones, the youngest first, and of the others a draw that the seed decides. The
 /// order stays that of learning.
-pub fn draw(lines: Vec<SetLine>, most: usize, is_new: impl Fn(&SetLine) -> bool, seed: u64) -> Vec<SetLine> {
+pub fn draw<T>(lines: Vec<T>, most: usize, is_new: impl Fn(&T) -> bool, seed: u64) -> Vec<T> {
     if lines.len() <= most {
         return lines;
     }

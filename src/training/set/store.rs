@@ -1,7 +1,11 @@
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
 
 use super::SetLine;
 use crate::platform;
@@ -69,23 +73,54 @@ impl TrainingSet {
     /// # Errors
     /// If the file cannot be read; a missing one is an empty set.
     pub fn read(&self) -> io::Result<Vec<SetLine>> {
-        let lines = match File::open(self.dir.join(FILE)) {
-            Ok(file) => BufReader::new(file),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(error),
-        };
-        let mut all: Vec<Option<SetLine>> = Vec::new();
-        let mut last: HashMap<String, usize> = HashMap::new();
-        for line in lines.split(b'\n') {
-            let Ok(line) = serde_json::from_slice::<SetLine>(&line?) else { continue };
-            if let Some(earlier) = last.insert(line.identity.clone(), all.len())
-                && let Some(outdated) = all.get_mut(earlier)
-            {
-                *outdated = None;
+        let all = self.heads()?;
+        self.read_chosen(&all)
+    }
+
+    /// What [`TrainingSet::read`] gives, without the chats, so that a large set can be chosen from.
+    ///
+    /// # Errors
+    /// As [`TrainingSet::read`].
+    pub fn heads(&self) -> io::Result<Vec<SetHead>> {
+        let mut heads: Vec<SetHead> = Vec::new();
+        let mut last: HashMap<u64, usize> = HashMap::new();
+        for_each_line(&self.dir.join(FILE), |at, line| {
+            let Some(outline) = Outline::of(line) else { return Ok(()) };
+            let identity = short(&outline.identity);
+            if let Some(earlier) = last.insert(identity, heads.len()) {
+                heads[earlier].stands = false;
             }
-            all.push(Some(line).filter(|line| line.answers > 0));
+            heads.push(SetHead { at, identity, key: short(&outline.key), stands: outline.answers > 0 });
+            Ok(())
+        })?;
+        heads.retain(|head| head.stands);
+        Ok(heads)
+    }
+
+    /// The sessions of some heads, which are in the order of the file.
+    ///
+    /// # Errors
+    /// If the file cannot be read, or was written anew since.
+    pub fn read_chosen(&self, chosen: &[SetHead]) -> io::Result<Vec<SetLine>> {
+        if chosen.is_empty() {
+            return Ok(Vec::new());
         }
-        Ok(all.into_iter().flatten().collect())
+        let mut file = BufReader::new(File::open(self.dir.join(FILE))?);
+        let mut lines = Vec::with_capacity(chosen.len());
+        let mut line = Vec::new();
+        let mut reached = 0;
+        for head in chosen {
+            file.seek_relative(i64::try_from(head.at.saturating_sub(reached)).unwrap_or(i64::MAX))?;
+            line.clear();
+            reached = head.at + file.read_until(b'\n', &mut line)? as u64;
+            match serde_json::from_slice::<SetLine>(&line) {
+                Ok(line) if short(&line.identity) == head.identity => lines.push(line),
+                // A chat in a form that we do not know.
+                Err(_) if Outline::of(&line).is_some() => {}
+                _ => return Err(io::Error::other("it was written anew meanwhile")),
+            }
+        }
+        Ok(lines)
     }
 
     /// Takes sessions out for good, in every version of theirs; nothing of them stays in the file. Returns how many.
@@ -122,24 +157,26 @@ impl TrainingSet {
             return Ok(());
         }
         let _lock = self.lock()?;
-        let text = std::fs::read(&path)?;
-        let lines = || {
-            text.split_inclusive(|byte| *byte == b'\n')
-                .filter_map(|line| Some((line, serde_json::from_slice::<SetLine>(line).ok()?)))
-        };
-        let last: HashMap<String, usize> =
-            lines().enumerate().map(|(at, (_, line))| (line.identity, at)).collect();
+        let mut last: HashMap<u64, u64> = HashMap::new();
+        for_each_line(&path, |at, line| {
+            if let Some(outline) = Outline::of(line) {
+                last.insert(short(&outline.identity), at);
+            }
+            Ok(())
+        })?;
         let aside = self.dir.join(".sessions.tmp");
         let mut file = io::BufWriter::new(platform::create_private(&aside)?);
         let mut changed = false;
-        for (at, (text, line)) in lines().enumerate() {
-            if keep(&line, last.get(&line.identity) == Some(&at)) {
+        for_each_line(&path, |at, text| {
+            let Ok(line) = serde_json::from_slice::<SetLine>(text) else { return Ok(()) };
+            if keep(&line, last.get(&short(&line.identity)) == Some(&at)) {
                 file.write_all(text.trim_ascii_end())?;
-                file.write_all(b"\n")?;
+                file.write_all(b"\n")
             } else {
                 changed = true;
+                Ok(())
             }
-        }
+        })?;
         let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
         if !changed {
             return std::fs::remove_file(aside);
@@ -159,6 +196,71 @@ impl TrainingSet {
         let file = options.open(self.dir.join(".lock"))?;
         file.lock()?;
         Ok(file)
+    }
+}
+
+/// A session in the set without its chat: a few bytes, so that there may be very many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SetHead {
+    /// Where its line begins.
+    at: u64,
+    identity: u64,
+    key: u64,
+    /// Whether it is its session's last line, and has answers.
+    stands: bool,
+}
+
+impl SetHead {
+    /// What tells this content of this session from others, as [`SetHead::name_of`] says it of an identity and a key.
+    pub fn name(&self) -> (u64, u64) {
+        (self.identity, self.key)
+    }
+
+    /// The name of a session with this identity and this key.
+    pub fn name_of(identity: &str, key: &str) -> (u64, u64) {
+        (short(identity), short(key))
+    }
+}
+
+/// A line without its chat.
+#[derive(Debug, Deserialize)]
+struct Outline<'a> {
+    #[serde(borrow)]
+    identity: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Cow<'a, str>,
+    answers: usize,
+}
+
+impl<'a> Outline<'a> {
+    fn of(line: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(line).ok()
+    }
+}
+
+/// Enough of a name to tell a million of them apart.
+fn short(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Goes through a file line by line, with where each begins; a missing file has none.
+fn for_each_line(path: &Path, mut each: impl FnMut(u64, &[u8]) -> io::Result<()>) -> io::Result<()> {
+    let mut file = match File::open(path) {
+        Ok(file) => BufReader::with_capacity(1 << 16, file),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let (mut at, mut line) = (0, Vec::new());
+    loop {
+        line.clear();
+        let length = file.read_until(b'\n', &mut line)? as u64;
+        if length == 0 {
+            return Ok(());
+        }
+        each(at, &line)?;
+        at += length;
     }
 }
 
