@@ -170,6 +170,13 @@ fn plan(run: &Run<'_>) -> Result<Plan, RunFailure> {
     Ok(plan)
 }
 
+/// The model to train.
+pub(super) fn base(settings: &Training, config_dir: &Path, home: &Home) -> Result<Base, RunFailure> {
+    // Of the cache folder only a pulled base has need; without one a file will do.
+    let cache = Cache::of_user().unwrap_or_else(|| Cache::at(home.models()));
+    Ok(resolve(&settings.base, config_dir, &cache)?)
+}
+
 fn train_and_judge(
     run: &mut Run<'_>,
     plan: &Plan,
@@ -178,9 +185,7 @@ fn train_and_judge(
     watch(&Phase::Planned(plan));
     let began = Instant::now();
     let desk = Desk::of(run.home);
-    // Of the cache folder only a pulled base has need; without one a file will do.
-    let cache = Cache::of_user().unwrap_or_else(|| Cache::at(run.home.models()));
-    let base = resolve(&plan.settings.base, run.config_dir, &cache)?;
+    let base = base(&plan.settings, run.config_dir, run.home)?;
     let used = BaseUsed {
         name: plan.settings.base.clone(),
         path: base.path.display().to_string(),

@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use tracing::{error, info, warn};
 
-use super::execute::Desk;
+use super::execute::{Desk, base};
 use super::{Phase, Run, RunFailure, Standing, Tally, backend, due, execute, publishers, report};
 use crate::config::{Training, TriggerMode};
 use crate::platform;
@@ -240,7 +240,19 @@ impl Worker {
         }
     }
 
+    /// Looks for the base before the whole set is read and split for a run that cannot be. A run that was broken off
+    /// has its plan already, and one that something was forgotten for has more to do than to train.
+    fn base_is_there(&self) -> Result<(), RunFailure> {
+        if self.standing.retrain || Desk::of(&self.home).plan().exists() {
+            return Ok(());
+        }
+        let Err(missing) = base(&self.settings, &self.config_dir, &self.home) else { return Ok(()) };
+        report::log_no_run(&self.home, &self.settings.base, self.standing.sessions, &missing);
+        Err(missing)
+    }
+
     fn train(&mut self) -> Result<(), RunFailure> {
+        self.base_is_there()?;
         let shared = self.shared.clone();
         let mut run_name = String::new();
         let mut watch = |phase: &Phase<'_>| {
