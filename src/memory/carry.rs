@@ -151,7 +151,13 @@ pub fn look_at(path: &Path) -> Option<Result<Connection, MemoryError>> {
 /// # Errors
 /// What the system said.
 pub fn set_aside(path: &Path, stamp: &str) -> io::Result<PathBuf> {
-    let aside = suffixed(path, &format!(".damaged-{stamp}"));
+    let named = |number: u32| {
+        let again = if number > 1 { format!("-{number}") } else { String::new() };
+        suffixed(path, &format!(".damaged-{stamp}{again}"))
+    };
+    // One that was set aside within the same second stays.
+    let is_free = |aside: &PathBuf| platform::lstat(aside).is_err();
+    let aside = (1..).map(named).find(is_free).unwrap_or_else(|| named(1));
     // The log first: a database without it is old, a log without its database is nothing.
     for end in ["-wal", "-shm", ""] {
         let from = suffixed(path, end);

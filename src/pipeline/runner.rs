@@ -177,6 +177,9 @@ impl Runner {
             Ok(read) => read,
             Err(ReadError::Gone) => return Err(End::Fate(Fate::Gone)),
             Err(ReadError::Changing) => return Err(End::Fate(Fate::Parked { pause: trip.chain.settle })),
+            Err(ReadError::Io(error)) if crate::platform::is_exhausted(&error) => {
+                return Err(End::Fate(Fate::Stalled(format!("cannot read a file in work/: {error}"))));
+            }
             Err(problem) => {
                 trip.signature = self.signature_now(trip.file);
                 return Err(End::Unread(Box::new(unreadable(&problem, &trip.chain.retry))));

@@ -11,9 +11,9 @@ pub(crate) mod program;
 pub use clock::Clock;
 pub use crash::{failpoint, hurried, sync_point};
 pub use files::{
-    Signature, create_private, free_bytes, is_disk_full, last_change, lstat, make_everything_private,
-    make_private, make_private_dir, may_write, name_from_bytes, open_regular, open_to_others,
-    rename_no_replace, replace, same_filesystem, sync_dir, sync_filesystem,
+    Signature, create_private, free_bytes, is_disk_full, is_exhausted, last_change, lstat,
+    make_everything_private, make_private, make_private_dir, may_write, name_from_bytes, open_regular,
+    open_to_others, rename_no_replace, replace, same_filesystem, sync_dir, sync_filesystem,
 };
 pub use folders::{user_cache, user_home};
 pub use launch::{Caught, PassedOn, apart_from_terminal};

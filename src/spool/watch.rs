@@ -101,7 +101,7 @@ impl HintSink {
             Ok(event) if !event.need_rescan() => event,
             _ => {
                 self.live.iter().for_each(LiveHints::miss);
-                return self.rescan.store(true, Ordering::Release);
+                return self.miss();
             }
         };
         let renamed_in = match event.kind {
@@ -123,8 +123,15 @@ impl HintSink {
         }
         match self.queue.try_send(Hint { name: name.to_os_string(), renamed_in }) {
             Ok(()) | Err(TrySendError::Disconnected(_)) => {}
-            Err(TrySendError::Full(_)) => self.rescan.store(true, Ordering::Release),
+            Err(TrySendError::Full(_)) => self.miss(),
         }
+    }
+
+    /// Asks for a rescan, and wakes whoever waits for the next hint. Where there is no room for that they are awake: they
+    /// look whether one was asked for when they are through with what is there.
+    fn miss(&self) {
+        self.rescan.store(true, Ordering::Release);
+        let _ = self.queue.try_send(Hint { name: OsString::new(), renamed_in: false });
     }
 }
 
@@ -182,7 +189,7 @@ mod tests {
         let (sink, hints, rescan) = sink(4);
         sink.accept(Ok(Event::new(EventKind::Other).set_flag(notify::event::Flag::Rescan)));
         assert!(rescan.load(Ordering::Acquire));
-        assert!(hints.try_recv().is_err());
+        assert_eq!(hints.try_recv().unwrap().name, "", "whoever waits is woken");
     }
 
     #[test]

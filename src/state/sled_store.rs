@@ -68,9 +68,15 @@ impl SledStore {
     /// # Errors
     /// If it cannot be moved.
     pub fn set_aside(dir: &Path, stamp: &str) -> io::Result<PathBuf> {
-        let mut name = dir.as_os_str().to_os_string();
-        name.push(format!(".damaged-{stamp}"));
-        let aside = PathBuf::from(name);
+        let named = |number: u32| {
+            let mut name = dir.as_os_str().to_os_string();
+            let again = if number > 1 { format!("-{number}") } else { String::new() };
+            name.push(format!(".damaged-{stamp}{again}"));
+            PathBuf::from(name)
+        };
+        // Twice within one second is rare, and must not keep the daemon from starting.
+        let is_free = |aside: &PathBuf| platform::lstat(aside).is_err();
+        let aside = (1..).map(named).find(is_free).unwrap_or_else(|| named(1));
         std::fs::rename(dir, &aside)?;
         Ok(aside)
     }
@@ -266,5 +272,8 @@ mod tests {
         let aside = SledStore::set_aside(&path, "20260101").unwrap();
         assert!(aside.exists() && !path.exists());
         assert!(SledStore::open(&path).is_ok());
+        // Once more within the second.
+        let again = SledStore::set_aside(&path, "20260101").unwrap();
+        assert!(aside.exists() && again.exists() && aside != again);
     }
 }

@@ -10,6 +10,11 @@ use crate::mutate::Mutator;
 
 /// No input may take longer.
 const SLOWEST: Duration = Duration::from_secs(1);
+/// No input may raise the peak of the process by more than ten times its size and this, which is for what the
+/// targets that run beside it take.
+const ROOM: u64 = 64 << 20;
+/// How many inputs are tried between two looks at that peak.
+const LOOK: u64 = 64;
 /// An input that takes this long will not end: the process is ended in its place.
 const HUNG: Duration = Duration::from_secs(60);
 /// What a thread of the daemon has. Recursion without end shows.
@@ -82,12 +87,16 @@ struct Run<T> {
     current: Current,
     trace: bool,
     slowest: Duration,
+    /// The longest input since the last look at the peak, and the peak then.
+    longest: usize,
+    peak: u64,
 }
 
 impl<T: Target> Run<T> {
     fn new(seed: u64, current: Current) -> Self {
         let trace = std::env::var_os("FUZZ_TRACE").is_some();
-        Run { target: T::new(), seed, current, trace, slowest: Duration::ZERO }
+        let target = T::new();
+        Run { target, seed, current, trace, slowest: Duration::ZERO, longest: 0, peak: peak() }
     }
 
     fn all(mut self, inputs: u64) {
@@ -110,6 +119,9 @@ impl<T: Target> Run<T> {
             let input = mutator.input(&mut rng);
             let variant = rng.usize(..T::VARIANTS);
             self.one(&input, variant, &format!("input {number} of seed {}", self.seed));
+            if number % LOOK == LOOK - 1 {
+                self.look_at_the_peak(number);
+            }
         }
         eprintln!(
             "fuzz {}: {inputs} inputs, seed {}, {:.1} s, the slowest {} ms",
@@ -124,6 +136,7 @@ impl<T: Target> Run<T> {
         if self.trace {
             kept(T::NAME, input);
         }
+        self.longest = self.longest.max(input.len());
         // The machine may have been busy with others: what is slow twice more is slow.
         let mut fastest = Duration::MAX;
         for _ in 0..3 {
@@ -154,12 +167,33 @@ impl<T: Target> Run<T> {
         );
     }
 
+    fn look_at_the_peak(&mut self, number: u64) {
+        let now = peak();
+        let (grown, allowed) = (now.saturating_sub(self.peak), 10 * self.longest as u64 + ROOM);
+        assert!(
+            grown <= allowed,
+            "{}: one of the {LOOK} inputs up to {number} of seed {} took {grown} bytes, {} is the longest",
+            T::NAME,
+            self.seed,
+            self.longest
+        );
+        (self.longest, self.peak) = (0, now);
+    }
+
     fn begin(&self, input: &[u8], began: Instant) {
         let mut current = locked(&self.current);
         current.0 = Some(began);
         current.1.clear();
         current.1.extend_from_slice(input);
     }
+}
+
+/// The most memory that this process has had, in bytes; 0 where the system does not tell.
+fn peak() -> u64 {
+    let Ok(status) = fs::read_to_string("/proc/self/status") else { return 0 };
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+    let kib = line.and_then(|line| line.trim().strip_suffix(" kB")?.trim().parse::<u64>().ok());
+    kib.map_or(0, |kib| kib << 10)
 }
 
 /// A number that nothing is told by of its neighbours.

@@ -5,6 +5,7 @@
 mod cli;
 mod demo;
 #[cfg(target_os = "linux")]
+mod disks;
 mod faults;
 mod forget;
 mod hostile;

@@ -17,7 +17,7 @@ use crate::support::{Home, Pipeline, chat, numbered_chat, wait_until};
 const TEA: [&str; 2] = ["Which tea keeps one awake?", "Black tea has the most caffeine of the common teas."];
 
 /// Waits for a time to pass: what is tested is that a pause of a writer is survived.
-fn pause(time: Duration) {
+pub(crate) fn pause(time: Duration) {
     let over = Instant::now() + time;
     wait_until("time passes", || Instant::now() >= over);
 }
