@@ -24,6 +24,9 @@ TEXT = "The quick brown fox jumps over the lazy dog. "
 # rows, which of them are supervised, the ratio that must be reached
 CASES = [(256, "all", 1.3), (512, "all", 1.3), (256, "third", 1.6), (512, "third", 1.6)]
 QUIET = 0.1
+# Seconds between two steps: the threads of OpenMP and the like go on spinning for a while after their work, which
+# would be taken from the other side's next step.
+REST = 0.25
 MEMORY = [(256, "normal", 400), (512, "normal", 600), (256, "low", 250), (512, "low", 250)]
 
 
@@ -63,7 +66,10 @@ def speed(binary, python, model, args):
             # Who goes first changes, so that neither always finds the other's heat or cold caches.
             first, second = (ours, theirs) if len(quiet + loud) % 2 else (theirs, ours)
             others = Others(ours, theirs)
-            took = {first: first.timed(), second: second.timed()}
+            took = {}
+            for side in (first, second):
+                took[side] = side.timed()
+                time.sleep(REST)
             (quiet if others.share() <= QUIET else loud).append((took[ours], took[theirs]))
         note = "quiet" if len(quiet) >= args.pairs else f"quiet {len(quiet)}, disturbed {len(loud)}"
         pairs = quiet if len(quiet) >= 3 else quiet + loud

@@ -5,8 +5,9 @@ use std::ops::Range;
 
 use rayon::prelude::*;
 
-use super::gemm::{Out, Packed, View, multiply};
+use super::gemm::{Out, multiply};
 use super::maths::{dot, exp, exponentials, largest, scale};
+use super::packing::{Packed, View};
 use super::shape::Shape;
 use super::simd::widest;
 

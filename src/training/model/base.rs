@@ -2,9 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use rayon::prelude::*;
-
-use super::gemm::{Packed, turn};
+use super::packing::{Packed, turn};
 use super::shape::{Architecture, ModelError, Shape};
 use super::simd::widest;
 use crate::training::gguf::{Gguf, GgufError, TensorType, expand};
@@ -53,20 +51,32 @@ impl Matrix {
         self.inputs / self.kind.block_weights() * self.kind.block_bytes()
     }
 
-    /// Expands rows `from..from + count` into `out`.
-    pub(super) fn expand(&self, from: usize, count: usize, out: &mut [f32]) {
-        let row = self.row_bytes();
-        let bytes = &self.bytes[from * row..(from + count) * row];
-        let rows = (16_384 / self.inputs).clamp(1, count.max(1));
-        out[..count * self.inputs]
-            .par_chunks_mut(rows * self.inputs)
-            .zip(bytes.par_chunks(rows * row))
-            .for_each(|(out, bytes)| {
-                widest(
-                    #[inline(always)]
-                    || expand(self.kind, bytes, out),
-                );
-            });
+    /// Packs rows `from..from + count` as the right-hand side of a product, some columns of all rows at a time.
+    pub(super) fn pack(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
+        /// Columns that are expanded at once where a kind's blocks are smaller.
+        const PART: usize = 64;
+        /// The most there are in a block of any kind.
+        const LARGEST: usize = 256;
+        let (row_bytes, block) = (self.row_bytes(), self.kind.block_weights());
+        let bytes = &self.bytes[from * row_bytes..(from + count) * row_bytes];
+        packed.fill_groups(count, self.inputs, block.max(PART), threads, |first, width, panels| {
+            let used = (panels.len() / count).min(self.inputs - first);
+            let begin = first / block * self.kind.block_bytes();
+            let length = used / block * self.kind.block_bytes();
+            widest(
+                #[inline(always)]
+                || {
+                    let mut part = [0f32; LARGEST];
+                    for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
+                        expand(self.kind, &bytes[begin..begin + length], &mut part[..used]);
+                        for (number, panel) in panels.chunks_exact_mut(count * width).enumerate() {
+                            let to = &mut panel[row * width..(row + 1) * width];
+                            to.copy_from_slice(&part[number * width..(number + 1) * width]);
+                        }
+                    }
+                },
+            );
+        });
     }
 
     /// Packs rows `from..from + count`, transposed, as the right-hand side of a product. They are expanded a few

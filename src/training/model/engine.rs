@@ -7,10 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::adapter::Adapter;
 use super::base::Base;
 use super::block::{Room, Saved, Scene, loras};
-use super::gemm::Packed;
 use super::head::Scores;
 use super::linear::Desk;
 use super::maths::{rms_norm, rms_norm_backward};
+use super::packing::Packed;
 use super::rope::Rope;
 
 /// Tokens, and which of them are to be learned.
@@ -101,8 +101,8 @@ struct State {
     saved: Vec<Saved>,
     room: Room,
     scores: Scores,
-    expanded: Vec<f32>,
     packed: Packed,
+    narrow: Packed,
     stream: Vec<f32>,
 }
 
@@ -130,8 +130,8 @@ impl Engine {
             saved: Vec::new(),
             room: Room::default(),
             scores: Scores::default(),
-            expanded: Vec::new(),
             packed: Packed::default(),
+            narrow: Packed::default(),
             stream: Vec::new(),
         };
         Ok(Engine { base, settings, pool, state })
@@ -253,7 +253,7 @@ impl Pass<'_> {
         let mut common = Saved::default();
         for (index, layer) in self.base.layers.iter().enumerate() {
             self.check()?;
-            let State { rope, saved, room, expanded, packed, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, packed, narrow, stream, .. } = &mut *self.state;
             let Some(place) = saved.get_mut(if keep { index } else { 0 }) else { break };
             let scene = Scene {
                 shape: &self.base.shape,
@@ -261,7 +261,7 @@ impl Pass<'_> {
                 sequences: &self.batch.sequences,
                 rows: self.batch.tokens.len(),
             };
-            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
+            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
             std::mem::swap(&mut place.input, stream);
             if low {
                 std::mem::swap(&mut place.input, &mut common.input);
@@ -283,8 +283,8 @@ impl Pass<'_> {
         let (mut x, mut normed, mut dnormed, mut dx) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for targets in self.batch.targets.chunks(chunk) {
             self.check()?;
-            let State { scores, expanded, packed, stream, .. } = &mut *self.state;
-            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
+            let State { scores, packed, narrow, stream, .. } = &mut *self.state;
+            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
             x.clear();
             for (row, ..) in targets {
                 x.extend_from_slice(&stream[row * width..(row + 1) * width]);
@@ -322,7 +322,7 @@ impl Pass<'_> {
         let mut unused = Vec::new();
         for (index, layer) in self.base.layers.iter().enumerate().rev() {
             self.check()?;
-            let State { rope, saved, room, expanded, packed, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, packed, narrow, stream, .. } = &mut *self.state;
             let scene = Scene {
                 shape: &self.base.shape,
                 rope,
@@ -334,7 +334,7 @@ impl Pass<'_> {
             else {
                 break;
             };
-            let mut desk = Desk { expanded, packed, threads: self.settings.threads };
+            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
             let loras = loras(Some(adapter), index);
             let place = if low {
                 std::mem::swap(&mut place.input, &mut common.input);

@@ -3,50 +3,19 @@
 //! The right-hand side is packed once into panels as wide as the kernel and is shared by all threads; each thread
 //! takes rows of the result. What a number is summed from, and in which order, does not depend on the threads.
 
-use pulp::{Arch, Simd, WithSimd};
+use std::cell::Cell;
+
+use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{vectors, widest};
+use super::packing::{Packed, View, pack_left};
 
-/// How much of the inner dimension is taken at once: a panel of the right-hand side stays in the first cache.
-const DEPTH: usize = 256;
+/// How much of the inner dimension is taken at once: a panel of the right-hand side and a strip of the left-hand one are
+/// together as large as a first cache of 32 KiB.
+const DEPTH: usize = 192;
 
 /// Most rows a thread takes at once: with [`DEPTH`] columns they stay in the second cache.
 const MOST_ROWS: usize = 264;
-
-/// A matrix as it lies in memory, or its transpose.
-#[derive(Clone, Copy)]
-pub(super) struct View<'a> {
-    data: &'a [f32],
-    rows: usize,
-    columns: usize,
-    row_step: usize,
-    column_step: usize,
-}
-
-impl<'a> View<'a> {
-    /// A row-major matrix whose rows begin `stride` apart.
-    pub(super) fn strided(data: &'a [f32], rows: usize, columns: usize, stride: usize) -> Self {
-        debug_assert!(rows == 0 || data.len() >= (rows - 1) * stride + columns);
-        View { data, rows, columns, row_step: stride, column_step: 1 }
-    }
-
-    /// A row-major matrix.
-    pub(super) fn new(data: &'a [f32], rows: usize, columns: usize) -> Self {
-        Self::strided(data, rows, columns, columns)
-    }
-
-    /// Rows and columns exchanged.
-    pub(super) fn transposed(self) -> Self {
-        View {
-            data: self.data,
-            rows: self.columns,
-            columns: self.rows,
-            row_step: self.column_step,
-            column_step: self.row_step,
-        }
-    }
-}
 
 /// Rows of a result, `stride` apart, of which `columns` from the front are written.
 pub(super) struct Out<'a> {
@@ -69,134 +38,6 @@ impl<'a> Out<'a> {
     }
 }
 
-/// The kernel's height and width on this machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tile {
-    height: usize,
-    width: usize,
-}
-
-fn tile(arch: Arch) -> Tile {
-    struct Ask;
-    impl WithSimd for Ask {
-        type Output = Tile;
-        #[inline(always)]
-        fn with_simd<S: Simd>(self, _: S) -> Tile {
-            let height = if S::REGISTER_COUNT >= 32 { 12 } else { 6 };
-            Tile { height, width: 2 * S::F32_LANES }
-        }
-    }
-    arch.dispatch(Ask)
-}
-
-/// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
-#[derive(Debug)]
-pub(super) struct Packed {
-    /// The vectors it is packed for.
-    arch: Arch,
-    data: Vec<f32>,
-    depth: usize,
-    columns: usize,
-}
-
-/// Widest panel there is: two vectors of 16.
-const MOST_COLUMNS: usize = 32;
-
-/// Inner indices that are turned at once.
-const RUN: usize = 16;
-
-/// Smaller matrices are packed by one thread.
-const WORTH_THREADS: usize = 1 << 15;
-
-impl Default for Packed {
-    fn default() -> Self {
-        Packed::with(vectors())
-    }
-}
-
-impl Packed {
-    fn with(arch: Arch) -> Self {
-        Packed { arch, data: Vec::new(), depth: 0, columns: 0 }
-    }
-
-    /// Packs a matrix.
-    pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
-        self.fill(from.rows, from.columns, threads, |column, width, panel| {
-            pack_panel(from, column, width, panel);
-        });
-    }
-
-    /// Packs a matrix whose panels the caller makes: given the first column and the panel's width, `fill` writes
-    /// the columns there are, inner index after inner index, and zeros beyond the last.
-    pub(super) fn fill(
-        &mut self,
-        depth: usize,
-        columns: usize,
-        threads: usize,
-        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
-    ) {
-        let width = tile(self.arch).width;
-        let size = depth * columns.next_multiple_of(width);
-        self.depth = depth;
-        self.columns = columns;
-        self.data.resize(size.max(self.data.len()), 0.0);
-        let data = &mut self.data[..size];
-        let work = |(panel, part): (usize, &mut [f32])| fill(panel * width, width, part);
-        if threads > 1 && size > WORTH_THREADS {
-            data.par_chunks_mut(depth * width).enumerate().for_each(work);
-        } else {
-            data.chunks_mut((depth * width).max(1)).enumerate().for_each(work);
-        }
-    }
-
-    /// Rows `begin..begin + deep` of every panel.
-    fn panels(&self, begin: usize, deep: usize, width: usize) -> impl Iterator<Item = &[f32]> {
-        let all = &self.data[..self.depth * self.columns.next_multiple_of(width)];
-        all.chunks_exact((self.depth * width).max(1))
-            .map(move |panel| &panel[begin * width..(begin + deep) * width])
-    }
-}
-
-fn pack_panel(from: View<'_>, column: usize, width: usize, panel: &mut [f32]) {
-    let used = width.min(from.columns - column);
-    let at = column * from.column_step;
-    if from.column_step == 1 {
-        for (k, to) in panel.chunks_exact_mut(width).enumerate() {
-            let at = at + k * from.row_step;
-            to[..used].copy_from_slice(&from.data[at..at + used]);
-            to[used..].fill(0.0);
-        }
-        return;
-    }
-    let columns = |j: usize| &from.data[at + j * from.column_step..];
-    widest(
-        #[inline(always)]
-        || turn(used, width, panel, columns),
-    );
-}
-
-/// Fills a panel from columns that lie in one piece each: a few inner indices of all columns at a time, by way of a
-/// square that stays in the first cache.
-#[inline(always)]
-pub(super) fn turn<'a>(used: usize, width: usize, panel: &mut [f32], columns: impl Fn(usize) -> &'a [f32]) {
-    let mut square = [[0f32; RUN]; MOST_COLUMNS];
-    for (run, to) in panel.chunks_mut(RUN * width).enumerate() {
-        let count = to.len() / width;
-        for (j, line) in square.iter_mut().enumerate().take(used) {
-            let from = &columns(j)[run * RUN..];
-            match from.first_chunk::<RUN>() {
-                Some(from) if count == RUN => *line = *from,
-                _ => line[..count].copy_from_slice(&from[..count]),
-            }
-        }
-        for (k, to) in to.chunks_exact_mut(width).enumerate() {
-            for (to, line) in to.iter_mut().zip(&square) {
-                *to = line[k % RUN];
-            }
-        }
-    }
-}
-
 /// `out (+)= factor · a · b`; `packed` is room for `b`.
 pub(super) fn multiply(
     out: Out<'_>,
@@ -212,37 +53,63 @@ pub(super) fn multiply(
 
 /// `out (+)= factor · a · b`, with `b` packed before.
 pub(super) fn multiply_packed(out: Out<'_>, a: View<'_>, b: &Packed, factor: f32, threads: usize) {
-    let tile = tile(b.arch);
-    let Out { data, columns, stride, add } = out;
-    if a.rows == 0 || columns == 0 {
+    multiply_both(Product { out, b }, None, a, factor, threads);
+}
+
+/// A result, and the packed right-hand side it comes from.
+pub(super) struct Product<'a> {
+    pub(super) out: Out<'a>,
+    pub(super) b: &'a Packed,
+}
+
+/// One or two products with the same left-hand side, which is packed once for both.
+pub(super) fn multiply_both(
+    first: Product<'_>,
+    second: Option<Product<'_>>,
+    a: View<'_>,
+    factor: f32,
+    threads: usize,
+) {
+    let (arch, tile) = (first.b.arch, first.b.tile());
+    if a.rows == 0 || first.out.columns == 0 {
         return;
     }
     let rounds = a.rows.div_ceil(threads.max(1) * MOST_ROWS);
     let share = a.rows.div_ceil(threads.max(1) * rounds).next_multiple_of(tile.height);
-    let used = (a.rows - 1) * stride + columns;
-    let work = |(index, data): (usize, &mut [f32])| {
-        let first = index * share;
-        let rows = share.min(a.rows - first);
-        b.arch.dispatch(Rows { data, stride, columns, add, a, first, rows, b, factor });
-    };
-    let data = &mut data[..used];
+    let mut shares: Vec<Rows<'_, '_>> = (0..a.rows)
+        .step_by(share)
+        .map(|from| Rows { a, from, rows: share.min(a.rows - from), factor, parts: [const { None }; 2] })
+        .collect();
+    for (place, product) in [Some(first), second].into_iter().enumerate() {
+        let Some(Product { out: Out { data, columns, stride, add }, b }) = product else { continue };
+        let data = &mut data[..(a.rows - 1) * stride + columns];
+        for (rows, data) in shares.iter_mut().zip(data.chunks_mut(share * stride)) {
+            rows.parts[place] = Some(Part { data, columns, stride, add, b });
+        }
+    }
     if threads > 1 {
-        data.par_chunks_mut(share * stride).enumerate().for_each(work);
+        shares.into_par_iter().for_each(|rows| arch.dispatch(rows));
     } else {
-        data.chunks_mut(share * stride).enumerate().for_each(work);
+        shares.into_iter().for_each(|rows| arch.dispatch(rows));
     }
 }
 
+/// Some rows of a left-hand side, and what they are multiplied with.
 struct Rows<'a, 'o> {
-    data: &'o mut [f32],
-    stride: usize,
-    columns: usize,
-    add: bool,
     a: View<'a>,
-    first: usize,
+    from: usize,
     rows: usize,
-    b: &'a Packed,
     factor: f32,
+    parts: [Option<Part<'a, 'o>>; 2],
+}
+
+/// These rows of a result.
+struct Part<'a, 'o> {
+    data: &'o mut [f32],
+    columns: usize,
+    stride: usize,
+    add: bool,
+    b: &'a Packed,
 }
 
 impl WithSimd for Rows<'_, '_> {
@@ -254,81 +121,102 @@ impl WithSimd for Rows<'_, '_> {
     }
 }
 
+thread_local! {
+    /// Room for the rows at hand, kept from product to product.
+    static PACKED_ROWS: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
 impl Rows<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
-        let Rows { data, stride, columns, add, a, first, rows, b, factor } = self;
-        let width = 2 * S::F32_LANES;
-        let mut packed = vec![0.0; rows.next_multiple_of(HEIGHT) * DEPTH.min(b.depth)];
-        for begin in (0..b.depth).step_by(DEPTH) {
-            let deep = DEPTH.min(b.depth - begin);
-            pack_left::<HEIGHT>(a, first, rows, begin, deep, factor, &mut packed);
-            let add = add || begin > 0;
-            for (panel, right) in b.panels(begin, deep, width).enumerate() {
-                let column = panel * width;
-                let used = width.min(columns - column);
-                for (strip, left) in
-                    packed.chunks_exact(deep * HEIGHT).take(rows.div_ceil(HEIGHT)).enumerate()
-                {
-                    let sums = kernel::<S, HEIGHT>(simd, left, right);
-                    let row = strip * HEIGHT;
-                    for (i, sums) in sums.iter().take(rows - row).enumerate() {
-                        let at = (row + i) * stride + column;
-                        let to = &mut data[at..at + used];
-                        let (vectors, _) = S::as_mut_simd_f32s(to);
-                        if vectors.len() == 2 {
-                            for (to, sum) in vectors.iter_mut().zip(sums) {
-                                *to = if add { simd.add_f32s(*to, *sum) } else { *sum };
-                            }
-                        } else {
-                            let sums: &[f32] = pulp::bytemuck::cast_slice(sums);
-                            for (to, sum) in to.iter_mut().zip(sums) {
-                                *to = if add { *to + sum } else { *sum };
-                            }
-                        }
-                    }
+        let Rows { a, from, rows, factor, parts } = self;
+        let mut room = PACKED_ROWS.take();
+        let size = rows.next_multiple_of(HEIGHT) * DEPTH.min(a.columns);
+        room.resize(size.max(room.len()), 0.0);
+        let mut parts = parts;
+        for begin in (0..a.columns).step_by(DEPTH) {
+            let deep = DEPTH.min(a.columns - begin);
+            let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
+            pack_left::<HEIGHT>(a, from, rows, begin, deep, factor, packed);
+            for part in parts.iter_mut().flatten() {
+                if part.b.width == S::F32_LANES {
+                    part.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
+                } else {
+                    part.add_product::<S, HEIGHT, 2>(simd, packed, rows, begin, deep);
+                }
+            }
+        }
+        PACKED_ROWS.set(room);
+    }
+}
+
+impl Part<'_, '_> {
+    /// Multiplies the packed rows with inner indices `begin..begin + deep` of the right-hand side.
+    #[inline(always)]
+    fn add_product<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        packed: &[f32],
+        rows: usize,
+        begin: usize,
+        deep: usize,
+    ) {
+        let add = self.add || begin > 0;
+        let width = VECTORS * S::F32_LANES;
+        for (panel, right) in self.b.panels(begin, deep).enumerate() {
+            let column = panel * width;
+            let used = width.min(self.columns - column);
+            for (strip, left) in packed.chunks_exact(deep * HEIGHT).enumerate() {
+                let sums = kernel::<S, HEIGHT, VECTORS>(simd, left, right);
+                let row = strip * HEIGHT;
+                let at = row * self.stride + column;
+                if used == width && rows - row >= HEIGHT {
+                    self.put_all(simd, &sums, at, add);
+                } else {
+                    self.put_some(&sums, at, used, rows - row, add);
                 }
             }
         }
     }
-}
 
-#[inline(always)]
-fn pack_left<const HEIGHT: usize>(
-    a: View<'_>,
-    first: usize,
-    rows: usize,
-    begin: usize,
-    deep: usize,
-    factor: f32,
-    packed: &mut [f32],
-) {
-    for (strip, to) in packed.chunks_exact_mut(deep * HEIGHT).take(rows.div_ceil(HEIGHT)).enumerate() {
-        let row = strip * HEIGHT;
-        let used = HEIGHT.min(rows - row);
-        let at = (first + row) * a.row_step + begin * a.column_step;
-        if a.row_step == 1 {
-            for (k, to) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().enumerate() {
-                let at = at + k * a.column_step;
-                let from = &a.data[at..at + used];
-                to.fill(0.0);
-                for (to, x) in to.iter_mut().zip(from) {
-                    *to = x * factor;
-                }
+    /// Puts a whole tile at its place. The loops are counted, so that the sums can stay in registers.
+    #[inline(always)]
+    fn put_all<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
+        &mut self,
+        simd: S,
+        sums: &[[S::f32s; VECTORS]; HEIGHT],
+        at: usize,
+        add: bool,
+    ) {
+        let width = VECTORS * S::F32_LANES;
+        let rows = &mut self.data[at..at + (HEIGHT - 1) * self.stride + width];
+        let mut i = 0;
+        while i < HEIGHT {
+            let (to, _) = S::as_mut_simd_f32s(&mut rows[i * self.stride..i * self.stride + width]);
+            let mut j = 0;
+            while j < VECTORS {
+                to[j] = if add { simd.add_f32s(to[j], sums[i][j]) } else { sums[i][j] };
+                j += 1;
             }
-        } else {
-            for i in 0..HEIGHT {
-                if i < used {
-                    let at = at + i * a.row_step;
-                    let from = a.data[at..at + (deep - 1) * a.column_step + 1].iter().step_by(a.column_step);
-                    for (to, x) in to.as_chunks_mut::<HEIGHT>().0.iter_mut().zip(from) {
-                        to[i] = x * factor;
-                    }
-                } else {
-                    for to in to.as_chunks_mut::<HEIGHT>().0 {
-                        to[i] = 0.0;
-                    }
-                }
+            i += 1;
+        }
+    }
+
+    /// Puts the first rows and columns of a tile that reaches beyond the result.
+    #[inline(always)]
+    fn put_some<V: pulp::bytemuck::Pod, const HEIGHT: usize, const VECTORS: usize>(
+        &mut self,
+        sums: &[[V; VECTORS]; HEIGHT],
+        at: usize,
+        columns: usize,
+        rows: usize,
+        add: bool,
+    ) {
+        for (i, sums) in sums.iter().take(rows).enumerate() {
+            let at = at + i * self.stride;
+            let sums: &[f32] = pulp::bytemuck::cast_slice(sums);
+            for (to, sum) in self.data[at..at + columns].iter_mut().zip(sums) {
+                *to = if add { *to + sum } else { *sum };
             }
         }
     }
@@ -336,18 +224,25 @@ fn pack_left<const HEIGHT: usize>(
 
 /// The product of a strip of rows and a panel of columns.
 #[inline(always)]
-fn kernel<S: Simd, const HEIGHT: usize>(simd: S, left: &[f32], right: &[f32]) -> [[S::f32s; 2]; HEIGHT] {
-    let mut sums = [[simd.splat_f32s(0.0); 2]; HEIGHT];
+fn kernel<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
+    simd: S,
+    left: &[f32],
+    right: &[f32],
+) -> [[S::f32s; VECTORS]; HEIGHT] {
+    let mut sums = [[simd.splat_f32s(0.0); VECTORS]; HEIGHT];
     let (right, _) = S::as_simd_f32s(right);
-    let (left, right) = (left.as_chunks::<HEIGHT>().0, right.as_chunks::<2>().0);
+    let (left, right) = (left.as_chunks::<HEIGHT>().0, right.as_chunks::<VECTORS>().0);
     // Counted loops over arrays of known length: the sums must end up in registers whatever else is optimised.
     let mut k = 0;
     while k < left.len() && k < right.len() {
         let mut i = 0;
         while i < HEIGHT {
             let x = simd.splat_f32s(left[k][i]);
-            sums[i][0] = simd.mul_add_e_f32s(x, right[k][0], sums[i][0]);
-            sums[i][1] = simd.mul_add_e_f32s(x, right[k][1], sums[i][1]);
+            let mut j = 0;
+            while j < VECTORS {
+                sums[i][j] = simd.mul_add_e_f32s(x, right[k][j], sums[i][j]);
+                j += 1;
+            }
             i += 1;
         }
         k += 1;
@@ -357,6 +252,8 @@ fn kernel<S: Simd, const HEIGHT: usize>(simd: S, left: &[f32], right: &[f32]) ->
 
 #[cfg(test)]
 mod tests {
+    use pulp::Arch;
+
     use super::super::simd::narrower;
     use super::*;
 

@@ -1,13 +1,14 @@
 //! The last step: scores of all tokens, for the supervised rows only, and their loss.
 
 use super::base::Matrix;
-use super::gemm::{Out, View, multiply};
+use super::gemm::{Out, multiply_packed};
 use super::linear::Desk;
 use super::maths::{exponentials, largest, scale};
+use super::packing::View;
 use super::simd::widest;
 use rayon::prelude::*;
 
-/// Bytes of the part of the matrix that is expanded at once.
+/// Bytes of the part of the matrix that is packed at once.
 const PANEL: usize = 4 << 20;
 
 /// Scores of some rows.
@@ -56,20 +57,14 @@ impl Scores {
             .collect();
         if let Some((_, dx)) = backward {
             for (from, count) in panels(head) {
-                expand(desk, head, from, count);
-                let panel = View::new(desk.expanded, count, width);
+                head.pack(from, count, desk.packed, desk.threads);
                 let part = View::strided(&values[from..], rows, count, stride);
                 let out = Out { data: &mut *dx, columns: width, stride: width, add: from > 0 };
-                multiply(out, part, panel, 1.0, desk.packed, desk.threads);
+                multiply_packed(out, part, desk.packed, 1.0, desk.threads);
             }
         }
         losses
     }
-}
-
-fn expand(desk: &mut Desk<'_>, head: &Matrix, from: usize, count: usize) {
-    desk.expanded.resize((count * head.inputs).max(desk.expanded.len()), 0.0);
-    head.expand(from, count, desk.expanded);
 }
 
 /// Cross-entropy; with a weight, the scores become its gradient.

@@ -1,7 +1,8 @@
 //! A frozen linear layer with its LoRA beside it.
 
 use super::base::Matrix;
-use super::gemm::{Out, Packed, View, multiply, multiply_packed};
+use super::gemm::{Out, Product, multiply, multiply_both, multiply_packed};
+use super::packing::{Packed, View};
 
 /// A and B of one layer.
 #[derive(Clone, Copy)]
@@ -12,10 +13,11 @@ pub(super) struct Lora<'a> {
     pub(super) scale: f32,
 }
 
-/// What is needed beside the operands: room for an expanded matrix, and the threads.
+/// What is needed beside the operands: room for right-hand sides, and the threads.
 pub(super) struct Desk<'a> {
-    pub(super) expanded: &'a mut Vec<f32>,
     pub(super) packed: &'a mut Packed,
+    /// For the few columns of a LoRA, beside the layer's own.
+    pub(super) narrow: &'a mut Packed,
     pub(super) threads: usize,
 }
 
@@ -31,11 +33,6 @@ impl Desk<'_> {
     pub(super) fn multiply(&mut self, out: Out<'_>, a: View<'_>, b: View<'_>, factor: f32) {
         multiply(out, a, b, factor, self.packed, self.threads);
     }
-
-    fn expand(&mut self, weights: &Matrix) {
-        self.expanded.resize((weights.outputs * weights.inputs).max(self.expanded.len()), 0.0);
-        weights.expand(0, weights.outputs, self.expanded);
-    }
 }
 
 /// `y = x·Wᵀ + scale · (x·Aᵀ)·Bᵀ`; `xa` keeps `x·Aᵀ`.
@@ -49,15 +46,16 @@ pub(super) fn forward(
 ) {
     let (inputs, outputs) = (weights.inputs, weights.outputs);
     let rows = x.len() / inputs;
-    desk.apply(Out::replace(y, outputs), weights, 0, x);
+    let Some(lora) = lora else { return desk.apply(Out::replace(y, outputs), weights, 0, x) };
     let x = View::new(x, rows, inputs);
-    if let Some(lora) = lora {
-        xa.resize(rows * lora.rank, 0.0);
-        let a = View::new(lora.a, lora.rank, inputs);
-        desk.multiply(Out::replace(xa, lora.rank), x, a.transposed(), 1.0);
-        let b = View::new(lora.b, outputs, lora.rank);
-        desk.multiply(Out::add(y, outputs), View::new(xa, rows, lora.rank), b.transposed(), lora.scale);
-    }
+    xa.resize(rows * lora.rank, 0.0);
+    let Desk { packed, narrow, threads } = desk;
+    weights.pack_transposed(0, outputs, packed, *threads);
+    narrow.pack(View::new(lora.a, lora.rank, inputs).transposed(), *threads);
+    let beside = Product { out: Out::replace(xa, lora.rank), b: narrow };
+    multiply_both(Product { out: Out::replace(y, outputs), b: packed }, Some(beside), x, 1.0, *threads);
+    let b = View::new(lora.b, outputs, lora.rank);
+    desk.multiply(Out::add(y, outputs), View::new(xa, rows, lora.rank), b.transposed(), lora.scale);
 }
 
 /// The gradients of A and B grow by theirs; the input's is added to `dx` where it is asked for.
@@ -82,14 +80,27 @@ impl Backward<'_> {
         let xa = View::new(self.xa, rows, rank);
         desk.multiply(Out::add(self.db, rank), dy.transposed(), xa, scale);
         let mut dxa = vec![0.0; rows * rank];
-        desk.multiply(Out::replace(&mut dxa, rank), dy, View::new(b, outputs, rank), scale);
+        let out = Out::replace(&mut dxa, rank);
+        let b = View::new(b, outputs, rank);
+        let Desk { packed, narrow, threads } = desk;
+        let dx = match self.dx {
+            Some(dx) => {
+                weights.pack(0, outputs, packed, *threads);
+                narrow.pack(b, *threads);
+                let main = Out { data: &mut *dx, columns: inputs, stride: inputs, add: !self.fresh };
+                let beside = Product { out, b: narrow };
+                multiply_both(Product { out: main, b: packed }, Some(beside), dy, 1.0, *threads);
+                Some(dx)
+            }
+            None => {
+                multiply(out, dy, b, 1.0, narrow, *threads);
+                None
+            }
+        };
         let dxa = View::new(&dxa, rows, rank);
-        desk.multiply(Out::add(self.da, inputs), dxa.transposed(), View::new(self.x, rows, inputs), 1.0);
-        let Some(dx) = self.dx else { return };
-        desk.expand(weights);
-        let Desk { expanded, packed, threads } = desk;
-        let out = Out { data: &mut *dx, columns: inputs, stride: inputs, add: !self.fresh };
-        multiply(out, dy, View::new(expanded, outputs, inputs), 1.0, packed, *threads);
-        desk.multiply(Out::add(dx, inputs), dxa, View::new(a, rank, inputs), 1.0);
+        desk.multiply(Out::add(self.da, inputs), dxa.transposed(), View::new(self.x, rows, inputs), scale);
+        if let Some(dx) = dx {
+            desk.multiply(Out::add(dx, inputs), dxa, View::new(a, rank, inputs), scale);
+        }
     }
 }

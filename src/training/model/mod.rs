@@ -10,6 +10,7 @@ mod gemm;
 mod head;
 mod linear;
 mod maths;
+mod packing;
 mod rope;
 mod shape;
 mod simd;
