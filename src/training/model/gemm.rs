@@ -8,7 +8,7 @@ use std::cell::Cell;
 use pulp::{Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::packing::{Packed, View, pack_left, tile};
+use super::packing::{Packed, View, pack_left};
 
 /// How much of the inner dimension is taken at once: a panel of the right-hand side and a strip of the left-hand one are
 /// together as large as a first cache of 32 KiB.
@@ -70,8 +70,7 @@ pub(super) fn multiply_both(
     factor: f32,
     threads: usize,
 ) {
-    let arch = first.b.arch;
-    let tile = tile(arch);
+    let (arch, tile) = (first.b.arch, first.b.tile());
     if a.rows == 0 || first.out.columns == 0 {
         return;
     }

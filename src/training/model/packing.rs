@@ -39,14 +39,14 @@ impl<'a> View<'a> {
     }
 }
 
-/// The kernel on this machine: its height, and the numbers in a vector, of which it takes one or two side by side.
+/// The kernel of some vectors: its height, and the numbers in a vector, of which it takes one or two side by side.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tile {
     pub(super) height: usize,
     pub(super) lanes: usize,
 }
 
-pub(super) fn tile(arch: Arch) -> Tile {
+fn tile(arch: Arch) -> Tile {
     struct Ask;
     impl WithSimd for Ask {
         type Output = Tile;
@@ -62,7 +62,7 @@ pub(super) fn tile(arch: Arch) -> Tile {
 /// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
 #[derive(Debug)]
 pub(super) struct Packed {
-    /// The vectors it is packed for.
+    /// The vectors it is packed for, and multiplied with.
     pub(super) arch: Arch,
     data: Vec<f32>,
     depth: usize,
@@ -87,8 +87,14 @@ impl Default for Packed {
 }
 
 impl Packed {
+    /// Room for a matrix, for other vectors than this process uses.
     pub(super) fn with(arch: Arch) -> Self {
         Packed { arch, data: Vec::new(), depth: 0, columns: 0, width: 0 }
+    }
+
+    /// The kernel it is for.
+    pub(super) fn tile(&self) -> Tile {
+        tile(self.arch)
     }
 
     /// Packs a matrix.
@@ -120,7 +126,7 @@ impl Packed {
         threads: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        let Tile { lanes, .. } = tile(self.arch);
+        let Tile { lanes, .. } = self.tile();
         let width = if columns <= lanes { lanes } else { 2 * lanes };
         let size = depth * columns.next_multiple_of(width);
         (self.depth, self.columns, self.width) = (depth, columns, width);
