@@ -25,9 +25,10 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
     let report = match ask(&home, &Request::Status) {
         Ok(Response::Status(report)) => *report,
         Ok(Response::Ok | Response::Forgot(_)) => from_folders(&home),
+        // It is stopping, say: then the folders tell what they can.
         Ok(Response::Error { message, .. }) => {
             say::error(message, None);
-            return Exit::Failure;
+            from_folders(&home)
         }
         Err(ControlError::NotRunning(_)) => from_folders(&home),
         Err(problem) => {

@@ -1,9 +1,10 @@
 //! `atles run -- COMMAND`: an app in the foreground, and a daemon that learns from it.
 
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use crate::support::{Home, Pipeline, Said, chat, said, said_with_input, wait_until};
+use crate::support::{Home, Pipeline, Said, chat, program, said, said_with_input, wait_until};
 
 fn home() -> Home {
     // Far longer than any test: what an app leaves behind is learned at its end, not after a silence.
@@ -107,6 +108,30 @@ fn signals_reach_the_app_and_it_decides_what_becomes_of_them() {
         std::fs::remove_file(pid).unwrap();
     }
     assert!(!is_running(&home));
+}
+
+#[test]
+fn the_terminal_is_the_apps_and_a_ctrl_c_typed_in_it_reaches_the_app_once() {
+    let home = home();
+    home.script(
+        "app.sh",
+        "#!/bin/sh\ntrap 'echo hit >> hits' INT\n[ -t 0 ] && [ -t 1 ] && [ -t 2 ] && echo yes > terminal\n\
+         while [ ! -e over ]; do sleep 0.02; done\nexit 9\n",
+    );
+    // Without `script` there is no terminal to be had.
+    let mut terminal = home.command_of(Command::new("script"));
+    let line = format!("exec '{}' run -- ./app.sh", program().display());
+    terminal.args(["-qec", &line, "/dev/null"]).current_dir(home.folder()).stdin(Stdio::piped());
+    let Ok(mut terminal) = terminal.spawn() else { return };
+    let mut keyboard = terminal.stdin.take().unwrap();
+    let file = |name: &str| home.folder().join(name);
+    wait_until("the app has the terminal", || file("terminal").exists());
+    keyboard.write_all(b"\x03").unwrap();
+    wait_until("Ctrl-C reaches the app", || file("hits").exists());
+    std::fs::write(file("over"), "").unwrap();
+    assert_eq!(terminal.wait().unwrap().code(), Some(9));
+    assert_eq!(std::fs::read_to_string(file("hits")).unwrap(), "hit\n");
+    wait_until("no daemon is left", || !is_running(&home));
 }
 
 #[test]
