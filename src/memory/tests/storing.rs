@@ -34,7 +34,7 @@ fn what_a_run_stored_that_was_cut_off_before_it_counted_is_counted_by_whatever_c
     let longest = longer.clone().says("And a car").is("owns", "a car").answers("Better");
     let mut world = World::new();
     world.store(counted.clone());
-    let first = counted.clone().envelope().key.0;
+    let first = counted.envelope().key.0;
     let only_first = |key: &[u8]| key == first;
     let mut items = 3;
     // The first of these is cut off; the one that comes is longer, or shorter, or it again.
