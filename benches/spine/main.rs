@@ -2,8 +2,8 @@
 //!
 //! `cargo bench --bench spine` runs everything but the soak; `-- PART…` some of `limits`, `throughput`, `in-flight`,
 //! `shares`, `latency`, `idle`, `backlog` and `soak`. `--rounds N`, `--sizes 2KB,10KB`, `--files N` (of the backlog),
-//! `--sessions N` and `--retention AGE` (of the soak) say how much of it; `--json FILE` writes the figures, `--docs` the
-//! tables into docs/BENCHMARKS.md.
+//! `--sessions N`, `--users N`, `--minutes N` and `--retention AGE` (of the soak) say how much of it; `--json FILE`
+//! writes the figures, `--docs` the tables into docs/BENCHMARKS.md.
 //!
 //! Each figure comes with what it is compared to, measured in the same run: machines are shared and noisy, so ratios
 //! count.

@@ -19,6 +19,10 @@ pub(crate) struct Options {
     pub(crate) files: usize,
     /// Sessions of `soak`.
     pub(crate) sessions: usize,
+    /// Users whose sessions those are.
+    pub(crate) users: usize,
+    /// After so many minutes the soak ends with what it has.
+    pub(crate) minutes: usize,
     /// Age at which the soak's home deletes settled files; absent keeps all.
     pub(crate) retention: Option<String>,
     /// Where the figures go as JSON.
@@ -44,6 +48,8 @@ impl Options {
             sizes: Vec::new(),
             files: 100_000,
             sessions: 1_000_000,
+            users: 200,
+            minutes: usize::MAX / 60,
             retention: None,
             json: None,
             docs: false,
@@ -60,6 +66,8 @@ impl Options {
                 "--sizes" => options.sizes = value()?.split(',').map(str::to_owned).collect(),
                 "--files" => options.files = number(&value()?)?,
                 "--sessions" => options.sessions = number(&value()?)?,
+                "--users" => options.users = number(&value()?)?,
+                "--minutes" => options.minutes = number(&value()?)?,
                 "--retention" => options.retention = Some(value()?),
                 "--json" => options.json = Some(value()?.into()),
                 "--docs" => options.docs = true,

@@ -3,7 +3,6 @@
 
 use std::fmt::Write;
 
-const USERS: usize = 200;
 /// Words there are; as frequent as words are (Zipf).
 const WORDS: usize = 30_000;
 
@@ -57,13 +56,13 @@ pub(super) fn kind(number: usize) -> Kind {
 }
 
 /// The content of the file of this number.
-pub(super) fn file(number: usize) -> String {
+pub(super) fn file(number: usize, users: usize) -> String {
     match kind(number) {
-        Kind::New => chat(number, 0),
-        Kind::Duplicate(earlier) => chat(earlier, 0),
-        Kind::Revision(earlier) => chat(earlier, 2),
+        Kind::New => chat(number, users, 0),
+        Kind::Duplicate(earlier) => chat(earlier, users, 0),
+        Kind::Revision(earlier) => chat(earlier, users, 2),
         Kind::Broken => {
-            let mut text = chat(number, 0);
+            let mut text = chat(number, users, 0);
             text.truncate(text.len() / 2);
             text
         }
@@ -71,13 +70,13 @@ pub(super) fn file(number: usize) -> String {
 }
 
 /// About a kilobyte in two to four messages, and `more` messages that came later.
-fn chat(number: usize, more: usize) -> String {
+fn chat(number: usize, users: usize, more: usize) -> String {
     let mut words = Words(fastrand::Rng::with_seed(number as u64));
     let messages = 2 + 2 * (number / 3 % 2);
     let mut out = format!(
         "{{\"session_id\":\"soak-{number:07}\",\"user_id\":\"user-{}\",\"app\":\"soak\",\
          \"start_time\":\"2026-{:02}-{:02}T{:02}:{:02}:00\",\"messages\":[",
-        words.0.usize(..USERS),
+        words.0.usize(..users.max(1)),
         1 + number % 12,
         1 + number % 28,
         number % 24,

@@ -28,7 +28,7 @@ pub(crate) fn run(bench: &Bench, options: &Options, report: &mut Report) -> Outc
         home.set("# logs = \"90d\"", &format!("logs = \"{age}\""))?;
     }
     let daemon = Daemon::start(&home)?;
-    let samples = feed(&home, &daemon, options.sessions)?;
+    let samples = feed(&home, &daemon, options)?;
     let peak = daemon.peak_mib()?;
     let totals = totals(&home)?;
     daemon.stop()?;
@@ -44,7 +44,8 @@ fn totals(home: &Home) -> Found<serde_json::Value> {
 
 /// Drops file after file while the spool has room for more, until all are settled. Every so many files it waits until
 /// all of them are settled and in the full-text index, so that what a stretch costs is all that its files cost.
-fn feed(home: &Home, daemon: &Daemon, sessions: usize) -> Found<Vec<Sample>> {
+fn feed(home: &Home, daemon: &Daemon, options: &Options) -> Found<Vec<Sample>> {
+    let sessions = options.sessions;
     let every = (sessions / SAMPLES).max(1);
     let started = Instant::now();
     let mut aside = Duration::ZERO;
@@ -52,9 +53,10 @@ fn feed(home: &Home, daemon: &Daemon, sessions: usize) -> Found<Vec<Sample>> {
     let memory =
         Connection::open_with_flags(home.root().join("memory.db"), OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     let (mut settled, mut said) = (0, Instant::now());
-    while settled < sessions {
+    let patience = Duration::from_secs((options.minutes as u64).saturating_mul(60));
+    while settled < sessions && started.elapsed() < patience {
         let next = (settled + every).min(sessions);
-        feed_some(home, settled..next)?;
+        feed_some(home, settled..next, options.users)?;
         settled = next;
         wait(|| is_indexed(&memory));
         let mut sample = Sample::take(home, daemon, settled, (started.elapsed() - aside).as_secs_f64())?;
@@ -74,7 +76,7 @@ fn feed(home: &Home, daemon: &Daemon, sessions: usize) -> Found<Vec<Sample>> {
 }
 
 /// Drops the files of these numbers, never many at once, and waits until all are settled.
-fn feed_some(home: &Home, numbers: std::ops::Range<usize>) -> Outcome {
+fn feed_some(home: &Home, numbers: std::ops::Range<usize>, users: usize) -> Outcome {
     let (spool, work) = (home.spool(), home.root().join("work"));
     let mut next = numbers.start;
     let deadline = Instant::now() + Duration::from_secs(1800);
@@ -91,7 +93,7 @@ fn feed_some(home: &Home, numbers: std::ops::Range<usize>) -> Outcome {
         }
         for number in next..next + room {
             let hidden = spool.join(format!(".soak-{number:07}.tmp"));
-            fs::write(&hidden, chats::file(number))?;
+            fs::write(&hidden, chats::file(number, users))?;
             fs::rename(hidden, spool.join(format!("soak-{number:07}.json")))?;
         }
         next += room;
@@ -183,7 +185,7 @@ fn write_up(
     ));
     report.figure("peak_mib", peak);
     report.figure("totals", totals.clone());
-    expected(options.sessions, totals)?;
+    expected(last.settled, totals)?;
 
     let panels = [
         Panel {
@@ -207,7 +209,8 @@ fn write_up(
         },
         Panel { title: "files in done/, thousands", curves: vec![("done", done)] },
     ];
-    let picture = page(&format!("{} small sessions through one home", options.sessions), &panels);
+    let title = format!("{} small sessions of {} users through one home", last.settled, options.users);
+    let picture = page(&title, &panels);
     let path = match options.docs {
         true => Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/soak.svg"),
         false => PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("soak.svg"),
