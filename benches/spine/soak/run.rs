@@ -188,9 +188,10 @@ fn write_up(
     expected(last.settled, totals)?;
 
     let panels = [
+        Panel { title: "processor time of a session, µs", curves: vec![("processor", cpu)] },
         Panel {
-            title: "processor time and clock time of a session, µs",
-            curves: vec![("processor", cpu), ("clock", wall)],
+            title: "time of a session by the clock, µs (cut off at four times the median)",
+            curves: vec![("clock", capped(&wall))],
         },
         Panel { title: "resident memory, MiB", curves: vec![("resident", memory)] },
         Panel { title: "open descriptors", curves: vec![("descriptors", descriptors)] },
@@ -248,6 +249,12 @@ fn by_thread(samples: &[Sample], report: &mut Report) {
             ]);
         }
     }
+}
+
+/// Without the peaks of times when the machine was held up.
+fn capped(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let most = 4.0 * median(&points.iter().map(|(_, y)| *y).collect::<Vec<_>>());
+    points.iter().map(|(at, y)| (*at, y.min(most))).collect()
 }
 
 fn each_kb(mb: f64, last: &Sample) -> f64 {
