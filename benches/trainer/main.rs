@@ -215,13 +215,21 @@ fn logprob(file: &Gguf, adapter: Option<&str>) -> Result<()> {
     let tokenizer = Tokenizer::from_gguf(file)?;
     let mut engine = engine(file, Memory::Normal)?;
     let adapter = adapter.map(|path| read_adapter(Path::new(path), engine.base().shape())).transpose()?;
-    for Continued { text, token } in lines::<Continued>()? {
+    let example = |Continued { text, token }| {
         let mut tokens = tokenizer.encode_rendered(&text);
         let mut learn = vec![false; tokens.len()];
         tokens.push(token);
         learn.push(true);
-        let loss = engine.losses(adapter.as_ref(), &[Sequence { tokens: &tokens, learn: &learn }])?;
-        println!("{}", -loss[0].sum);
+        Example { tokens, learn }
+    };
+    let examples: Vec<Example> = lines()?.into_iter().map(example).collect();
+    // Some at once: the weights are expanded for all of them together.
+    for examples in examples.chunks(10) {
+        let batch: Vec<Sequence<'_>> =
+            examples.iter().map(|Example { tokens, learn }| Sequence { tokens, learn }).collect();
+        for loss in engine.losses(adapter.as_ref(), &batch)? {
+            println!("{}", -loss.sum);
+        }
     }
     Ok(())
 }

@@ -23,7 +23,8 @@ class Llama:
         params.verbosity = -1
         # An answer at the end of a chat is an answer, not the beginning of one.
         params.prefill_assistant = False
-        params.cpuparams.n_threads = 2
+        # Two threads of llama.cpp wait for each other by spinning, which on a busy machine takes ten times as long.
+        params.cpuparams.n_threads = params.cpuparams_batch.n_threads = 1
         if exact_cache:
             params.cache_type_k = params.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
             params.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
