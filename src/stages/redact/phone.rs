@@ -178,10 +178,13 @@ fn national(text: &str, groups: &[Group]) -> Option<(usize, usize)> {
     let even = |count: usize| groups.iter().take(count).skip(1).all(|group| group.joined == kind);
     let total = |count: usize| lengths.iter().take(count).sum::<usize>();
     // A row of numbers is a table, not a telephone number.
-    let word = text.get(..first.start.saturating_sub(1)).unwrap_or_default();
-    let word = word.rsplit(char::is_whitespace).next().unwrap_or_default();
-    let row =
-        first.joined == kind && (2..=5).contains(&word.len()) && word.bytes().all(|b| b.is_ascii_digit());
+    let before = text.get(..first.start.saturating_sub(1)).unwrap_or_default();
+    // Not further back than it needs: the next space may be far away.
+    let digits = before.bytes().rev().take(6).take_while(u8::is_ascii_digit).count();
+    let begins = before
+        .get(..before.len() - digits)
+        .is_some_and(|before| before.chars().next_back().is_none_or(char::is_whitespace));
+    let row = first.joined == kind && (2..=5).contains(&digits) && begins;
     let alone = |count: usize| !row && groups.get(count).is_none_or(|group| group.joined != kind);
     match lengths.as_slice() {
         [2, 2, 2, 2, 2, ..] if even(5) && alone(5) && b" .-".contains(&kind) => Some((5, first.start)),

@@ -76,6 +76,8 @@ impl Target for Redaction {
     fn seeds() -> Vec<Vec<u8>> {
         let mut seeds = seeds::chats();
         seeds.extend(seeds::files(&["src/stages/redact"]));
+        // Numbers, and no space far and wide: what looks back for one must not look far.
+        seeds.push(r#"","use03-16T19"#.repeat(6000).into_bytes());
         seeds
     }
 
