@@ -234,23 +234,29 @@ fn each_sync_is_needed_because_without_it_a_power_loss_is_found_to_do_harm() {
     let names = sync_points();
     assert!(SOON.iter().all(|name| names.contains(*name)), "{names:?}");
     let (names, states) = match states {
-        0 => (SOON.map(str::to_owned).into(), 300),
+        0 => (SOON.map(str::to_owned).into(), 100),
         states => (names, states),
     };
     let mut missed = Vec::new();
-    let mut tell = |what: &str, recording: &Recording| match recording.fail_often(seed, states) {
-        Some((number, fault)) => {
-            let fault = fault.lines().nth(1).unwrap_or_default().to_owned();
-            println!("without {what}: found at state {number}: {fault}");
+    // What a run does by chance, and when, may leave a sync without a moment in which it alone matters: so up to four runs.
+    let mut tell = |what: &str, record: &dyn Fn(u64) -> Recording| {
+        let found = (seed..seed + 4).find_map(|seed| Some((seed, record(seed).fail_often(seed, states)?)));
+        match found {
+            Some((seed, (number, fault))) => {
+                let fault = fault.lines().nth(1).unwrap_or_default().to_owned();
+                println!("without {what}: found at state {number} of seed {seed}: {fault}");
+            }
+            None => missed.push(what.to_owned()),
         }
-        None => missed.push(what.to_owned()),
     };
     for name in names {
-        tell(&format!("the sync {name}"), &Recording::make(seed, Some(&name)));
+        tell(&format!("the sync {name}"), &|seed| Recording::make(seed, Some(&name)));
     }
     // The syncs that SQLite makes are not ours to leave out; the model can forget them.
-    let mut recording = Recording::make(seed, None);
-    assert!(recording.disk.forget_syncs("memory.db-wal") > 0);
-    tell("the syncs of SQLite's log", &recording);
+    tell("the syncs of SQLite's log", &|seed| {
+        let mut recording = Recording::make(seed, None);
+        assert!(recording.disk.forget_syncs("memory.db-wal") > 0);
+        recording
+    });
     assert!(missed.is_empty(), "CRASH_SEED={seed}: no harm found without {missed:?}");
 }
