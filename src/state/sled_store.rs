@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{PoisonError, RwLock};
+use std::time::{Duration, Instant};
 
 use super::{Batch, StateError, StateStore};
 use crate::platform;
@@ -82,8 +83,22 @@ impl SledStore {
     }
 }
 
+/// So long somebody else's lock is waited for: a program that is just being started has a copy of ours for a moment,
+/// until it runs.
+const PATIENCE: Duration = Duration::from_millis(250);
+
 impl Opened {
     fn open(dir: &Path) -> Result<Self, StateError> {
+        let until = Instant::now() + PATIENCE;
+        loop {
+            match Self::try_open(dir) {
+                Err(StateError::Busy) if Instant::now() < until => std::thread::sleep(PATIENCE / 50),
+                opened => return opened,
+            }
+        }
+    }
+
+    fn try_open(dir: &Path) -> Result<Self, StateError> {
         remove_unfinished_snapshots(dir)?;
         // sled panics on some kinds of damage; that is damage too.
         let opened = std::panic::catch_unwind(|| {

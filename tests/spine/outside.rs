@@ -107,7 +107,7 @@ fn a_model_that_hangs_floods_or_dies_is_passed_over_or_tried_again_and_the_chats
     });
     let stage = format!(
         "kind = \"llm_extract\"\nname = \"outside\"\nurl = \"{}\"\nmodel = \"tiny\"\nproxy = false\n\
-         answer_timeout = \"4s\"\nbudget = \"5s\"\nparallel = 4\nretry = {{ attempts = 20, backoff = \"50ms\", max_backoff = \"200ms\" }}",
+         answer_timeout = \"4s\"\nbudget = \"5s\"\nparallel = 4\nretry = {{ attempts = 500, backoff = \"50ms\", max_backoff = \"200ms\" }}",
         server.url
     );
     let home = Home::with(&Pipeline::new().stage(&stage));

@@ -188,7 +188,7 @@ pub(super) fn log_no_run(home: &Home, base: &str, sessions: usize, failure: &Run
         run: "",
         base,
         sessions,
-        decision: "none",
+        decision: if matches!(failure, RunFailure::TooLittle(_)) { "none" } else { "failed" },
         reason: failure.to_string(),
         hint: failure.hint(),
         finished: jiff::Timestamp::now().to_string(),
