@@ -4,6 +4,15 @@ use super::TensorType;
 use super::expand_k::{q2_k, q3_k, q4_k, q5_k, q6_k, q8_k};
 use super::half::{bf16_to_f32, f16_to_f32};
 
+/// Reads block after block. No function that is given the reader: that would call it, compiled for the least machine.
+macro_rules! blocks {
+    ($read:ident, $size:literal, $weights:literal, $bytes:ident, $out:ident) => {
+        for (to, from) in $out.as_chunks_mut::<$weights>().0.iter_mut().zip($bytes.as_chunks::<$size>().0) {
+            $read(from, to);
+        }
+    };
+}
+
 /// Expands whole blocks into as many `f32`. What does not fill a block on either side is left alone.
 ///
 /// The loops are plain and short so that they vectorise; the caller decides for which machine.
@@ -13,17 +22,17 @@ pub fn expand(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
         TensorType::F32 => plain(bytes, out, |b: [u8; 4]| f32::from_le_bytes(b)),
         TensorType::F16 => plain(bytes, out, |b: [u8; 2]| f16_to_f32(u16::from_le_bytes(b))),
         TensorType::BF16 => plain(bytes, out, |b: [u8; 2]| bf16_to_f32(u16::from_le_bytes(b))),
-        TensorType::Q4_0 => blocks::<18, 32>(bytes, out, q4_0),
-        TensorType::Q4_1 => blocks::<20, 32>(bytes, out, q4_1),
-        TensorType::Q5_0 => blocks::<22, 32>(bytes, out, q5_0),
-        TensorType::Q5_1 => blocks::<24, 32>(bytes, out, q5_1),
-        TensorType::Q8_0 => blocks::<34, 32>(bytes, out, q8_0),
-        TensorType::Q2_K => blocks::<84, 256>(bytes, out, q2_k),
-        TensorType::Q3_K => blocks::<110, 256>(bytes, out, q3_k),
-        TensorType::Q4_K => blocks::<144, 256>(bytes, out, q4_k),
-        TensorType::Q5_K => blocks::<176, 256>(bytes, out, q5_k),
-        TensorType::Q6_K => blocks::<210, 256>(bytes, out, q6_k),
-        TensorType::Q8_K => blocks::<292, 256>(bytes, out, q8_k),
+        TensorType::Q4_0 => blocks!(q4_0, 18, 32, bytes, out),
+        TensorType::Q4_1 => blocks!(q4_1, 20, 32, bytes, out),
+        TensorType::Q5_0 => blocks!(q5_0, 22, 32, bytes, out),
+        TensorType::Q5_1 => blocks!(q5_1, 24, 32, bytes, out),
+        TensorType::Q8_0 => blocks!(q8_0, 34, 32, bytes, out),
+        TensorType::Q2_K => blocks!(q2_k, 84, 256, bytes, out),
+        TensorType::Q3_K => blocks!(q3_k, 110, 256, bytes, out),
+        TensorType::Q4_K => blocks!(q4_k, 144, 256, bytes, out),
+        TensorType::Q5_K => blocks!(q5_k, 176, 256, bytes, out),
+        TensorType::Q6_K => blocks!(q6_k, 210, 256, bytes, out),
+        TensorType::Q8_K => blocks!(q8_k, 292, 256, bytes, out),
     }
 }
 
@@ -31,17 +40,6 @@ pub fn expand(kind: TensorType, bytes: &[u8], out: &mut [f32]) {
 fn plain<const N: usize>(bytes: &[u8], out: &mut [f32], read: impl Fn([u8; N]) -> f32) {
     for (value, from) in out.iter_mut().zip(bytes.as_chunks::<N>().0) {
         *value = read(*from);
-    }
-}
-
-#[inline(always)]
-fn blocks<const BYTES: usize, const WEIGHTS: usize>(
-    bytes: &[u8],
-    out: &mut [f32],
-    read: impl Fn(&[u8; BYTES], &mut [f32; WEIGHTS]),
-) {
-    for (to, from) in out.as_chunks_mut::<WEIGHTS>().0.iter_mut().zip(bytes.as_chunks::<BYTES>().0) {
-        read(from, to);
     }
 }
 

@@ -89,7 +89,10 @@ pub(super) fn forward(
                     );
                     let first = block.start - sequence.start + 1;
                     let (scores, sums) = (&mut scores[..], &mut sums[block]);
-                    widest(|| softmax(scores, keys, first, sums));
+                    widest(
+                        #[inline(always)]
+                        || softmax(scores, keys, first, sums),
+                    );
                     let v = View::new(&v[seen], keys, width);
                     let scores = View::new(scores, rows, keys);
                     multiply(Out::replace(&mut out[mine], width), scores, v, 1.0, &mut packed, 1);
@@ -161,7 +164,10 @@ pub(super) fn backward(
                 let first = block.start - sequence.start + 1;
                 let (out, dout) = (&out[mine.clone()], &dout[mine.clone()]);
                 let (p, ds, sums) = (&mut scores[..], &mut pulls[..], &sums[block]);
-                widest(|| softmax_backward(p, ds, keys, first, sums, out, dout));
+                widest(
+                    #[inline(always)]
+                    || softmax_backward(p, ds, keys, first, sums, out, dout),
+                );
                 let (p, ds) = (View::new(p, rows, keys), View::new(ds, rows, keys));
                 multiply(Out::add(&mut dv[seen.clone()], width), p.transposed(), d, 1.0, &mut packed, 1);
                 multiply(Out::replace(&mut dq[mine], width), ds, k, factor, &mut packed, 1);

@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::packing::{Packed, turn};
+use super::packing::{Packed, copy_short, turn_lines};
 use super::shape::{Architecture, ModelError, Shape};
-use super::simd::widest;
+use super::simd::{SIDE, vectors, widest};
 use crate::training::gguf::{Gguf, GgufError, TensorType, expand};
 
 /// A frozen weight matrix, row by row as it is stored.
@@ -37,6 +37,12 @@ impl Source<'_> {
     }
 }
 
+/// Weights of a row that are expanded at once where a kind's blocks are smaller.
+const PART: usize = 64;
+
+/// The most there are in a block of any kind.
+const LARGEST: usize = 256;
+
 impl Matrix {
     fn read(source: Source<'_>, name: &str, outputs: usize, inputs: usize) -> Result<Self, ModelError> {
         let tensor = source.file.tensor(name).ok_or_else(|| GgufError::Tensor(name.to_owned()))?;
@@ -51,27 +57,28 @@ impl Matrix {
         self.inputs / self.kind.block_weights() * self.kind.block_bytes()
     }
 
-    /// Packs rows `from..from + count` as the right-hand side of a product, some columns of all rows at a time.
+    /// Packs rows `from..from + count` as the right-hand side of a product: a few rows at a time, so that what is
+    /// stored is read once and in order, and of these some columns at a time, so that few panels are written at once.
     pub(super) fn pack(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
-        /// Columns that are expanded at once where a kind's blocks are smaller.
-        const PART: usize = 64;
-        /// The most there are in a block of any kind.
-        const LARGEST: usize = 256;
         let (row_bytes, block) = (self.row_bytes(), self.kind.block_weights());
         let bytes = &self.bytes[from * row_bytes..(from + count) * row_bytes];
-        packed.fill_groups(count, self.inputs, block.max(PART), threads, |first, width, panels| {
-            let used = (panels.len() / count).min(self.inputs - first);
-            let begin = first / block * self.kind.block_bytes();
-            let length = used / block * self.kind.block_bytes();
+        let columns = block.max(PART);
+        packed.fill_rows(count, self.inputs, threads, |row, width, panels| {
+            let rows = &bytes[row * row_bytes..];
             widest(
                 #[inline(always)]
                 || {
-                    let mut part = [0f32; LARGEST];
-                    for (row, bytes) in bytes.chunks_exact(row_bytes).enumerate() {
-                        expand(self.kind, &bytes[begin..begin + length], &mut part[..used]);
-                        for (number, panel) in panels.chunks_exact_mut(count * width).enumerate() {
-                            let to = &mut panel[row * width..(row + 1) * width];
-                            to.copy_from_slice(&part[number * width..(number + 1) * width]);
+                    for (number, panels) in panels.chunks_mut(columns / width).enumerate() {
+                        let used = columns.min(self.inputs - number * columns);
+                        let begin = number * columns / block * self.kind.block_bytes();
+                        let length = used / block * self.kind.block_bytes();
+                        let mut part = [0f32; LARGEST];
+                        let count = panels.first().map_or(0, |panel| panel.len() / width);
+                        for (row, bytes) in rows.chunks_exact(row_bytes).take(count).enumerate() {
+                            expand(self.kind, &bytes[begin..begin + length], &mut part[..used]);
+                            for (panel, from) in panels.iter_mut().zip(part.chunks_exact(width)) {
+                                copy_short(from, &mut panel[row * width..(row + 1) * width]);
+                            }
                         }
                     }
                 },
@@ -79,30 +86,31 @@ impl Matrix {
         });
     }
 
-    /// Packs rows `from..from + count`, transposed, as the right-hand side of a product. They are expanded a few
-    /// numbers at a time, so that what is expanded never leaves the first cache on its way.
+    /// Packs rows `from..from + count`, transposed, as the right-hand side of a product: a few numbers of a few rows at
+    /// a time, so that what is expanded never leaves the first cache on its way.
     pub(super) fn pack_transposed(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
-        /// Weights of a row that are expanded at once: whole blocks of every kind.
-        const PART: usize = 256;
-        /// Rows of parts begin this far apart: not a power of two, or they would crowd the same cache lines.
-        const STRIDE: usize = PART + 16;
-        let row_bytes = self.row_bytes();
+        let (row_bytes, block) = (self.row_bytes(), self.kind.block_weights());
+        let rows = &self.bytes[from * row_bytes..(from + count) * row_bytes];
+        let part = block.max(PART);
         packed.fill(self.inputs, count, threads, |first, width, panel| {
-            let used = width.min(count - first);
-            let rows = &self.bytes[(from + first) * row_bytes..(from + first + used) * row_bytes];
-            let mut parts = vec![0f32; used * STRIDE];
             widest(
                 #[inline(always)]
                 || {
-                    for (number, to) in panel.chunks_mut(PART * width).enumerate() {
+                    let mut lines = [[0f32; LARGEST]; SIDE];
+                    for (number, to) in panel.chunks_mut(part * width).enumerate() {
                         let weights = to.len() / width;
-                        let block = self.kind.block_weights();
-                        let begin = number * PART / block * self.kind.block_bytes();
-                        let bytes = weights / block * self.kind.block_bytes();
-                        for (row, part) in rows.chunks_exact(row_bytes).zip(parts.chunks_exact_mut(STRIDE)) {
-                            expand(self.kind, &row[begin..begin + bytes], &mut part[..weights]);
+                        let begin = number * part / block * self.kind.block_bytes();
+                        let length = weights / block * self.kind.block_bytes();
+                        for group in (0..width).step_by(SIDE) {
+                            for (j, line) in lines.iter_mut().enumerate() {
+                                let at = (first + group + j) * row_bytes + begin;
+                                match rows.get(at..at + length) {
+                                    Some(bytes) => expand(self.kind, bytes, &mut line[..weights]),
+                                    None => line.fill(0.0),
+                                }
+                            }
+                            turn_lines(vectors(), &lines, to, width, group);
                         }
-                        turn(used, width, to, |j| &parts[j * STRIDE..(j + 1) * STRIDE]);
                     }
                 },
             );

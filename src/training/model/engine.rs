@@ -106,9 +106,9 @@ struct State {
     stream: Vec<f32>,
 }
 
-/// Supervised rows taken to the output layer at once: their scores of all tokens are in memory together. Whole strips of
-/// the product's kernel on two threads.
-const HEAD_ROWS: usize = 144;
+/// Most supervised rows taken to the output layer at once: their scores of all tokens are in memory together. Whole
+/// strips of the product's kernel on two threads.
+const HEAD_ROWS: usize = 192;
 const HEAD_ROWS_LOW: usize = 48;
 
 impl Engine {
@@ -281,6 +281,9 @@ impl Pass<'_> {
         let chunk = if self.settings.memory == Memory::Low { HEAD_ROWS_LOW } else { HEAD_ROWS };
         let mut gradient = weight.map(|_| vec![0.0; self.state.stream.len()]);
         let (mut x, mut normed, mut dnormed, mut dx) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        // Rounds of about the same size: the matrix is packed anew in each.
+        let rounds = self.batch.targets.len().div_ceil(chunk).max(1);
+        let chunk = self.batch.targets.len().div_ceil(rounds).max(1);
         for targets in self.batch.targets.chunks(chunk) {
             self.check()?;
             let State { scores, packed, narrow, stream, .. } = &mut *self.state;

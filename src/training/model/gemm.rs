@@ -5,7 +5,7 @@
 
 use std::cell::Cell;
 
-use pulp::{Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::packing::{Packed, View, pack_left};
@@ -78,7 +78,14 @@ pub(super) fn multiply_both(
     let share = a.rows.div_ceil(threads.max(1) * rounds).next_multiple_of(tile.height);
     let mut shares: Vec<Rows<'_, '_>> = (0..a.rows)
         .step_by(share)
-        .map(|from| Rows { a, from, rows: share.min(a.rows - from), factor, parts: [const { None }; 2] })
+        .map(|from| Rows {
+            vectors: arch,
+            a,
+            from,
+            rows: share.min(a.rows - from),
+            factor,
+            parts: [const { None }; 2],
+        })
         .collect();
     for (place, product) in [Some(first), second].into_iter().enumerate() {
         let Some(Product { out: Out { data, columns, stride, add }, b }) = product else { continue };
@@ -96,6 +103,7 @@ pub(super) fn multiply_both(
 
 /// Some rows of a left-hand side, and what they are multiplied with.
 struct Rows<'a, 'o> {
+    vectors: Arch,
     a: View<'a>,
     from: usize,
     rows: usize,
@@ -129,7 +137,7 @@ thread_local! {
 impl Rows<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
-        let Rows { a, from, rows, factor, parts } = self;
+        let Rows { vectors, a, from, rows, factor, parts } = self;
         let mut room = PACKED_ROWS.take();
         let size = rows.next_multiple_of(HEIGHT) * DEPTH.min(a.columns);
         room.resize(size.max(room.len()), 0.0);
@@ -137,7 +145,7 @@ impl Rows<'_, '_> {
         for begin in (0..a.columns).step_by(DEPTH) {
             let deep = DEPTH.min(a.columns - begin);
             let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
-            pack_left::<HEIGHT>(a, from, rows, begin, deep, factor, packed);
+            pack_left::<HEIGHT>(vectors, a, from, rows, begin, deep, factor, packed);
             for part in parts.iter_mut().flatten() {
                 if part.b.width == S::F32_LANES {
                     part.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);

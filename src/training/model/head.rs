@@ -52,7 +52,10 @@ impl Scores {
             .zip(targets)
             .map(|(row, target)| {
                 let row = &mut row[..head.outputs];
-                widest(|| row_loss(row, *target as usize, weight))
+                widest(
+                    #[inline(always)]
+                    || row_loss(row, *target as usize, weight),
+                )
             })
             .collect();
         if let Some((_, dx)) = backward {

@@ -98,7 +98,13 @@ impl Backward<'_> {
             }
         };
         let dxa = View::new(&dxa, rows, rank);
-        desk.multiply(Out::add(self.da, inputs), dxa.transposed(), View::new(self.x, rows, inputs), scale);
+        // Transposed, so that the threads share the many inputs and not the few rows of A.
+        let mut across = vec![0.0; inputs * rank];
+        let x = View::new(self.x, rows, inputs);
+        desk.multiply(Out::replace(&mut across, rank), x.transposed(), dxa, scale);
+        for (row, da) in self.da.chunks_exact_mut(inputs).enumerate() {
+            da.iter_mut().zip(across.chunks_exact(rank)).for_each(|(da, column)| *da += column[row]);
+        }
         if let Some(dx) = dx {
             desk.multiply(Out::add(dx, inputs), dxa, View::new(a, rank, inputs), scale);
         }

@@ -3,7 +3,7 @@
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::simd::{vectors, widest};
+use super::simd::{SIDE, transposed, vectors, widest};
 
 /// A matrix as it lies in memory, or its transpose.
 #[derive(Clone, Copy)]
@@ -71,11 +71,8 @@ pub(super) struct Packed {
     pub(super) width: usize,
 }
 
-/// Widest panel there is: two vectors of 16.
-const MOST_COLUMNS: usize = 32;
-
-/// Inner indices that are turned at once.
-const RUN: usize = 16;
+/// Inner indices of all panels that are filled at once where a matrix lies row by row.
+const ROWS: usize = 64;
 
 /// Smaller matrices are packed by one thread.
 const WORTH_THREADS: usize = 1 << 15;
@@ -113,32 +110,49 @@ impl Packed {
         threads: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        self.fill_groups(depth, columns, 1, threads, fill);
+        let (data, width) = self.make_room(depth, columns);
+        let work = |(number, panel): (usize, &mut [f32])| fill(number * width, width, panel);
+        if threads > 1 && data.len() > WORTH_THREADS {
+            data.par_chunks_mut(depth * width).enumerate().for_each(work);
+        } else {
+            data.chunks_mut((depth * width).max(1)).enumerate().for_each(work);
+        }
     }
 
-    /// As [`fill`](Self::fill), but with neighbouring panels that together have at least `group` columns at a time,
-    /// one after the other.
-    pub(super) fn fill_groups(
+    /// As [`fill`](Self::fill), but some inner indices of all panels at a time: given the first inner index and the
+    /// width, `fill` writes the same few rows of every panel.
+    pub(super) fn fill_rows(
         &mut self,
         depth: usize,
         columns: usize,
-        group: usize,
         threads: usize,
-        fill: impl Fn(usize, usize, &mut [f32]) + Sync,
+        fill: impl Fn(usize, usize, &mut [&mut [f32]]) + Sync,
     ) {
+        let (data, width) = self.make_room(depth, columns);
+        let worth_threads = threads > 1 && data.len() > WORTH_THREADS;
+        let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
+        blocks.resize_with(depth.div_ceil(ROWS), Vec::new);
+        for panel in data.chunks_mut((depth * width).max(1)) {
+            for (block, part) in blocks.iter_mut().zip(panel.chunks_mut(ROWS * width)) {
+                block.push(part);
+            }
+        }
+        let work = |(number, mut parts): (usize, Vec<&mut [f32]>)| fill(number * ROWS, width, &mut parts);
+        if worth_threads {
+            blocks.into_par_iter().enumerate().for_each(work);
+        } else {
+            blocks.into_iter().enumerate().for_each(work);
+        }
+    }
+
+    /// The panels of a matrix of this size, with what was there before, and their width.
+    fn make_room(&mut self, depth: usize, columns: usize) -> (&mut [f32], usize) {
         let Tile { lanes, .. } = self.tile();
         let width = if columns <= lanes { lanes } else { 2 * lanes };
         let size = depth * columns.next_multiple_of(width);
         (self.depth, self.columns, self.width) = (depth, columns, width);
         self.data.resize(size.max(self.data.len()), 0.0);
-        let data = &mut self.data[..size];
-        let group = group.next_multiple_of(width);
-        let work = |(number, part): (usize, &mut [f32])| fill(number * group, width, part);
-        if threads > 1 && size > WORTH_THREADS {
-            data.par_chunks_mut(depth * group).enumerate().for_each(work);
-        } else {
-            data.chunks_mut((depth * group).max(1)).enumerate().for_each(work);
-        }
+        (&mut self.data[..size], width)
     }
 
     /// Rows `begin..begin + deep` of every panel.
@@ -153,38 +167,119 @@ impl Packed {
 fn pack_panel(from: View<'_>, column: usize, width: usize, panel: &mut [f32]) {
     let used = width.min(from.columns - column);
     let at = column * from.column_step;
-    if from.column_step == 1 {
-        for (k, to) in panel.chunks_exact_mut(width).enumerate() {
-            let at = at + k * from.row_step;
-            to[..used].copy_from_slice(&from.data[at..at + used]);
-            to[used..].fill(0.0);
-        }
-        return;
-    }
-    let columns = |j: usize| &from.data[at + j * from.column_step..];
     widest(
         #[inline(always)]
-        || turn(used, width, panel, columns),
+        || {
+            if from.column_step == 1 {
+                for (k, to) in panel.chunks_exact_mut(width).enumerate() {
+                    let at = at + k * from.row_step;
+                    copy_short(&from.data[at..at + used], &mut to[..used]);
+                    to[used..].fill(0.0);
+                }
+            } else {
+                turn(
+                    vectors(),
+                    used,
+                    width,
+                    panel,
+                    #[inline(always)]
+                    |j| &from.data[at + j * from.column_step..],
+                );
+            }
+        },
     );
 }
 
-/// Fills a panel from columns that lie in one piece each: a few inner indices of all columns at a time, by way of a
-/// square that stays in the first cache.
+/// Copies a panel's few numbers, eight at a time in line: a call for each row would cost more than the copy.
 #[inline(always)]
-pub(super) fn turn<'a>(used: usize, width: usize, panel: &mut [f32], columns: impl Fn(usize) -> &'a [f32]) {
-    let mut square = [[0f32; RUN]; MOST_COLUMNS];
-    for (run, to) in panel.chunks_mut(RUN * width).enumerate() {
-        let count = to.len() / width;
-        for (j, line) in square.iter_mut().enumerate().take(used) {
-            let from = &columns(j)[run * RUN..];
-            match from.first_chunk::<RUN>() {
-                Some(from) if count == RUN => *line = *from,
-                _ => line[..count].copy_from_slice(&from[..count]),
+pub(super) fn copy_short(from: &[f32], to: &mut [f32]) {
+    let ((from, rest), (to, last)) = (from.as_chunks::<8>(), to.as_chunks_mut::<8>());
+    for (to, from) in to.iter_mut().zip(from) {
+        *to = *from;
+    }
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+}
+
+/// Fills a panel from columns that lie in one piece each, square by square.
+#[inline(always)]
+fn turn<'a>(
+    vectors: Arch,
+    used: usize,
+    width: usize,
+    panel: &mut [f32],
+    columns: impl Fn(usize) -> &'a [f32],
+) {
+    for (run, to) in panel.chunks_mut(SIDE * width).enumerate() {
+        for first in (0..width).step_by(SIDE) {
+            let mut square = [[0f32; SIDE]; SIDE];
+            for (j, line) in square.iter_mut().enumerate().take(used.saturating_sub(first)) {
+                fill_line(line, columns(first + j).get(run * SIDE..).unwrap_or_default(), 1.0);
+            }
+            let square = transposed(vectors, square);
+            for (line, to) in square.iter().zip(to.chunks_exact_mut(width)) {
+                put_line(line, &mut to[first..]);
             }
         }
-        for (k, to) in to.chunks_exact_mut(width).enumerate() {
-            for (to, line) in to.iter_mut().zip(&square) {
-                *to = line[k % RUN];
+    }
+}
+
+/// Puts as many columns as there are lines into a panel, from column `first` on.
+#[inline(always)]
+pub(super) fn turn_lines<const LENGTH: usize>(
+    vectors: Arch,
+    lines: &[[f32; LENGTH]; SIDE],
+    panel: &mut [f32],
+    width: usize,
+    first: usize,
+) {
+    let mut squares = panel.chunks_exact_mut(SIDE * width);
+    let whole = squares.len() * SIDE;
+    for (run, to) in squares.by_ref().enumerate() {
+        let mut square = [[0f32; SIDE]; SIDE];
+        for (to, line) in square.iter_mut().zip(lines) {
+            if let Some(from) = line.get(run * SIDE..).and_then(<[f32]>::first_chunk::<SIDE>) {
+                *to = *from;
+            }
+        }
+        let square = transposed(vectors, square);
+        for (line, to) in square.iter().zip(to.chunks_exact_mut(width)) {
+            put_line(line, &mut to[first..]);
+        }
+    }
+    for (k, to) in squares.into_remainder().chunks_exact_mut(width).enumerate() {
+        for (to, line) in to[first..].iter_mut().zip(lines) {
+            *to = line[whole + k];
+        }
+    }
+}
+
+/// As many numbers as there are, times a factor.
+#[inline(always)]
+fn fill_line(line: &mut [f32; SIDE], from: &[f32], factor: f32) {
+    match from.first_chunk::<SIDE>() {
+        Some(from) => {
+            for (to, x) in line.iter_mut().zip(from) {
+                *to = x * factor;
+            }
+        }
+        None => {
+            for (to, x) in line.iter_mut().zip(from) {
+                *to = x * factor;
+            }
+        }
+    }
+}
+
+/// As many numbers as there is room for.
+#[inline(always)]
+fn put_line(line: &[f32; SIDE], to: &mut [f32]) {
+    match to.first_chunk_mut::<SIDE>() {
+        Some(to) => *to = *line,
+        None => {
+            for (to, x) in to.iter_mut().zip(line) {
+                *to = *x;
             }
         }
     }
@@ -193,7 +288,9 @@ pub(super) fn turn<'a>(used: usize, width: usize, panel: &mut [f32], columns: im
 /// Packs rows `from..from + rows`, inner indices `begin..begin + deep`, in strips as high as the kernel: for each
 /// strip, inner index after inner index. Rows beyond the last are zeros.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "a block of a matrix, and how it is to be laid out")]
 pub(super) fn pack_left<const HEIGHT: usize>(
+    vectors: Arch,
     a: View<'_>,
     from: usize,
     rows: usize,
@@ -219,31 +316,36 @@ pub(super) fn pack_left<const HEIGHT: usize>(
                 }
             }
         } else {
-            turn_rows(to, |i| if i < used { &a.data[at + i * a.row_step..][..deep] } else { &[] }, factor);
+            turn_rows(
+                vectors,
+                to,
+                #[inline(always)]
+                |i| if i < used { &a.data[at + i * a.row_step..][..deep] } else { &[] },
+                factor,
+            );
         }
     }
 }
 
-/// Fills a strip from rows that lie in one piece each, by way of a square that stays in registers or the first cache;
-/// an empty row gives zeros.
+/// Fills a strip from rows that lie in one piece each, square by square; an empty row gives zeros.
 #[inline(always)]
 fn turn_rows<'a, const HEIGHT: usize>(
+    vectors: Arch,
     strip: &mut [[f32; HEIGHT]],
     row: impl Fn(usize) -> &'a [f32],
     factor: f32,
 ) {
-    for (run, to) in strip.chunks_mut(RUN).enumerate() {
-        let mut square = [[0f32; RUN]; HEIGHT];
-        for (i, line) in square.iter_mut().enumerate() {
-            let from = row(i).get(run * RUN..).unwrap_or_default();
-            match from.first_chunk::<RUN>() {
-                Some(from) => *line = from.map(|x| x * factor),
-                None => line.iter_mut().zip(from).for_each(|(to, x)| *to = x * factor),
+    // Where the height is no multiple of the side, the last square begins earlier and does some rows again.
+    let last = HEIGHT.saturating_sub(SIDE);
+    for (run, to) in strip.chunks_mut(SIDE).enumerate() {
+        for first in (0..HEIGHT).step_by(SIDE).map(|first| first.min(last)) {
+            let mut square = [[0f32; SIDE]; SIDE];
+            for (i, line) in square.iter_mut().enumerate().take(HEIGHT - first) {
+                fill_line(line, row(first + i).get(run * SIDE..).unwrap_or_default(), factor);
             }
-        }
-        for (k, to) in to.iter_mut().enumerate() {
-            for (to, line) in to.iter_mut().zip(&square) {
-                *to = line[k % RUN];
+            let square = transposed(vectors, square);
+            for (line, to) in square.iter().zip(to.iter_mut()) {
+                put_line(line, &mut to[first..]);
             }
         }
     }
