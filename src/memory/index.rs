@@ -180,11 +180,11 @@ fn read_session(conn: &Connection, session: i64, terms: &mut Terms) -> Result<Re
     Ok(read)
 }
 
-/// What a step has read and not yet written: by term and user, in the order of the table, so that each page of it is
+/// What a step has read and not yet written: by user and term, in the order of the table, so that each page of it is
 /// touched once.
 #[derive(Default)]
 struct Gathered {
-    terms: BTreeMap<String, BTreeMap<i64, Vec<Entry>>>,
+    terms: BTreeMap<i64, BTreeMap<String, Vec<Entry>>>,
     /// Sessions, turns and words by user.
     users: BTreeMap<i64, [u64; 3]>,
 }
@@ -198,11 +198,12 @@ struct Entry {
 impl Gathered {
     fn add(&mut self, user: i64, session: i64, read: &ReadSession) {
         let code = session_code(read.words);
+        let terms = self.terms.entry(user).or_default();
         for (term, turns) in &read.places {
             let entry = Entry { session, code, turns: turns.clone() };
-            match self.terms.get_mut(term) {
-                Some(users) => users.entry(user).or_default().push(entry),
-                None => drop(self.terms.insert(term.clone(), BTreeMap::from([(user, vec![entry])]))),
+            match terms.get_mut(term) {
+                Some(entries) => entries.push(entry),
+                None => drop(terms.insert(term.clone(), vec![entry])),
             }
         }
         let totals = self.users.entry(user).or_default();
@@ -210,8 +211,8 @@ impl Gathered {
     }
 
     fn write(&self, conn: &Connection) -> Result<(), MemoryError> {
-        for (term, users) in &self.terms {
-            for (user, entries) in users {
+        for (user, terms) in &self.terms {
+            for (term, entries) in terms {
                 add_entries(conn, term, *user, entries)?;
             }
         }
@@ -235,19 +236,19 @@ fn add_entries(conn: &Connection, term: &str, user: i64, entries: &[Entry]) -> R
         .query_row(params![term, user], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
         .optional()?
         .filter(|(_, _, bytes): &(i64, i64, Vec<u8>)| bytes.len() < BLOCK_BYTES);
-    let sql = "INSERT OR REPLACE INTO index_terms(term, user, first, last, turns) VALUES (?, ?, ?, ?, ?)";
+    let sql = "INSERT OR REPLACE INTO index_terms(user, term, first, last, turns) VALUES (?, ?, ?, ?, ?)";
     let mut put = conn.prepare_cached(sql)?;
     for entry in entries {
         let (first, last, mut bytes) = tail.take().unwrap_or((entry.session, entry.session, Vec::new()));
         append(&mut bytes, entry.session.abs_diff(last), entry.code, &entry.turns);
         if bytes.len() >= BLOCK_BYTES {
-            put.execute(params![term, user, first, entry.session, bytes])?;
+            put.execute(params![user, term, first, entry.session, bytes])?;
         } else {
             tail = Some((first, entry.session, bytes));
         }
     }
     if let Some((first, last, bytes)) = tail {
-        put.execute(params![term, user, first, last, bytes])?;
+        put.execute(params![user, term, first, last, bytes])?;
     }
     Ok(())
 }

@@ -2,13 +2,15 @@
 -- wording, or the number at its end, is another than the one it was made with.
 
 -- Where a term stands in the turns of one user, sessions `first` to `last`; src/memory/index/postings.rs has the form.
+-- The rows of a user lie together: what a session changes, and what a question of its user reads, is on few pages
+-- however many other users there are.
 CREATE TABLE index_terms (
-  term  TEXT NOT NULL,
   user  INTEGER NOT NULL,
+  term  TEXT NOT NULL,
   first INTEGER NOT NULL,
   last  INTEGER NOT NULL,
   turns BLOB NOT NULL,
-  PRIMARY KEY (term, user, first)
+  PRIMARY KEY (user, term, first)
 ) STRICT, WITHOUT ROWID;
 
 -- How much of each user is indexed.

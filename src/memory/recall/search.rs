@@ -169,7 +169,9 @@ impl Gathered {
                 rows = statement.query(params![term, user])?;
             }
             None => {
-                statement = conn.prepare_cached("SELECT first, turns FROM index_terms WHERE term = ?")?;
+                let sql = "SELECT first, turns FROM index_terms
+                           WHERE user IN (SELECT user FROM index_users) AND term = ?";
+                statement = conn.prepare_cached(sql)?;
                 rows = statement.query([term])?;
             }
         }
