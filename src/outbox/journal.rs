@@ -53,35 +53,52 @@ impl Journal {
     /// # Errors
     /// What the system said; the journal then ends where it ended before.
     pub fn append(&mut self, records: &[Record]) -> io::Result<Place> {
+        let place = self.write(records)?;
+        if let Err(error) = self.sync() {
+            let _ = self.cut_back(place);
+            return Err(error);
+        }
+        Ok(place)
+    }
+
+    /// The first half of [`append`](Self::append): the batch stands in the journal, and is not yet durable.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn write(&mut self, records: &[Record]) -> io::Result<Place> {
         if self.end.offset >= SEGMENT_BYTES || self.torn {
             self.next_segment()?;
         }
         let start = self.end;
         let frame = frame(records);
-        let written = self.write_synced(&frame);
-        if let Err(error) = written {
-            // What stands behind a torn end cannot be read: if it cannot be cut off, this segment is over.
-            self.torn = self.cut_back(start).is_err();
+        if let Err(error) = self.file.write_all(&frame) {
+            let _ = self.cut_back(start);
             return Err(error);
         }
         self.end.offset += frame.len() as u64;
+        platform::failpoint("journal.written");
         Ok(start)
     }
 
-    fn write_synced(&mut self, frame: &[u8]) -> io::Result<()> {
-        self.file.write_all(frame)?;
-        platform::failpoint("journal.written");
+    /// The second half: makes what was written durable.
+    ///
+    /// # Errors
+    /// What the system said. The caller then cuts the batch off, or what comes after it may not be read.
+    pub fn sync(&self) -> io::Result<()> {
         platform::sync_point("journal", || self.file.sync_data())
     }
 
-    /// Takes back the last batch, because what it belongs to was not committed.
+    /// Takes back the last batch, because it, or what it belongs to, could not be made durable. What stands behind a
+    /// torn end cannot be read: if it cannot be cut off, this segment is over.
     ///
     /// # Errors
     /// What the system said. The records are harmless all the same: their sessions are not in the ledger.
     pub fn cut_back(&mut self, to: Place) -> io::Result<()> {
         if to.segment == self.end.segment {
+            self.torn = true;
             self.file.set_len(to.offset)?;
             self.file.seek(SeekFrom::Start(to.offset))?;
+            self.torn = false;
             self.end = to;
         }
         Ok(())

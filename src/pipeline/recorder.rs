@@ -1,12 +1,13 @@
 //! The first half of the group commit: makes what was learned durable.
 //!
 //! Whatever waits is taken, up to [`BATCH`] files and without a timer: an idle daemon settles a file at once, a busy
-//! one shares a sync among many. Order: rows into an open transaction, the small files' content into the journal and
-//! synced, then the transaction is committed. Until the ledger says so (the settler's part), none of it counts: a
-//! crash in between runs the files again, and every write is keyed so that it then changes nothing.
+//! one shares a sync among many. Order: rows into an open transaction, the small files' content into the journal, then
+//! journal and transaction are made durable side by side. Until the ledger says so (the settler's part, once both are),
+//! none of it counts: a crash in between runs the files again, and every write is keyed so that it then changes nothing.
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::thread;
 use std::time::Duration;
 
 use tracing::{error, warn};
@@ -178,18 +179,46 @@ impl Recorder {
         units.iter_mut().flat_map(Unit::learned).for_each(|session| outputs_of(session, now, &mut outputs));
         let place = match outputs.is_empty() {
             true => None,
-            false => Some(self.journal.append(&outputs).map_err(|error| storage("the journal", &error))?),
+            false => Some(self.journal.write(&outputs).map_err(|error| storage("the journal", &error))?),
         };
-        platform::failpoint("recorder.journal_synced");
-        if let Err(problem) = transaction.commit() {
-            if let Some(Err(error)) = place.map(|place| self.journal.cut_back(place)) {
-                error!(%error, "a batch that was not committed stays in the journal; it is passed over there");
+        let journal = &self.journal;
+        let (synced, committed) = match place {
+            Some(_) => side_by_side(|| synced(journal), || transaction.commit()),
+            None => (Ok(()), transaction.commit()),
+        };
+        let trouble = match (synced, committed) {
+            (Ok(()), Ok(())) => {
+                platform::failpoint("recorder.committed");
+                return Ok(place);
             }
-            return Err(problem.into());
+            // If its rows were committed, they are stored once more, with it.
+            (Err(error), _) => storage("the journal", &error),
+            (Ok(()), Err(problem)) => problem.into(),
+        };
+        if let Some(Err(error)) = place.map(|place| self.journal.cut_back(place)) {
+            error!(%error, "a batch that was not committed stays in the journal; it is passed over there");
         }
-        platform::failpoint("recorder.committed");
-        Ok(place)
+        Err(trouble)
     }
+}
+
+fn synced(journal: &Journal) -> std::io::Result<()> {
+    journal.sync()?;
+    platform::failpoint("recorder.journal_synced");
+    Ok(())
+}
+
+/// Does two things at the same time, the first on a thread of its own; where none is to be had, one after the other.
+fn side_by_side<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
+    thread::scope(|scope| {
+        let beside = thread::Builder::new().name("journal".into()).spawn_scoped(scope, &first);
+        let second = second();
+        let first = match beside {
+            Ok(beside) => beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
+            Err(_) => first(),
+        };
+        (first, second)
+    })
 }
 
 fn is_hex_of(hex: &str, bytes: &[u8]) -> bool {
