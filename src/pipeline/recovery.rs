@@ -12,10 +12,7 @@ use super::dispatcher::Parked;
 use super::settler::finish_move;
 use crate::platform::{self, Clock, Signature};
 use crate::spool::{Claimed, Home};
-use crate::state::{State, StateError};
-
-/// No file waits longer than this after a start, whatever the clock did since it was parked.
-const LONGEST_WAIT: Duration = Duration::from_secs(3600);
+use crate::state::{FileRecord, State, StateError};
 
 /// What was found in `work/`.
 pub(super) struct Recovered {
@@ -51,9 +48,7 @@ pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recov
                 recovered.moved.push(file.name);
             }
             Ok(false) => {
-                let wait = record.next_retry.map_or(0, |due| due.saturating_sub(clock.millis())).max(0);
-                let wait = Duration::from_millis(wait.unsigned_abs()).min(LONGEST_WAIT);
-                recovered.parked.add(file, now + wait);
+                recovered.parked.add(file, now + left_to_wait(&record, clock.millis()));
             }
             Err(error) => {
                 warn!(file = file.shown(), %error, "a settled file cannot be moved yet");
@@ -73,6 +68,15 @@ pub(super) fn recover(home: &Home, state: &State, clock: &Clock) -> Result<Recov
         }
     }
     Ok(recovered)
+}
+
+/// How long a parked file still waits: never longer than it was to wait when it was parked, wherever the clock was set
+/// to since.
+fn left_to_wait(record: &FileRecord, now: i64) -> Duration {
+    let Some(due) = record.next_retry else { return Duration::ZERO };
+    let planned = record.attempts.last().map_or(0, |last| due.saturating_sub(last.at));
+    let left = due.saturating_sub(now).min(planned).max(0);
+    Duration::from_millis(left.unsigned_abs())
 }
 
 /// A power loss can put a settled file back into the spool: the ledger was synced, and none of its two moves. It goes

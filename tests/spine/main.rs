@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, reason = "what a test relies on and does not hold fails the test")]
 
 mod cli;
+#[cfg(target_os = "linux")]
+mod clock;
 mod demo;
 #[cfg(target_os = "linux")]
 mod disks;
