@@ -252,8 +252,9 @@ impl Batch<'_> {
     pub fn forget_empty_users(&mut self) -> Result<u64, MemoryError> {
         let gone =
             self.run("DELETE FROM users WHERE id > 0 AND id NOT IN (SELECT user FROM sessions)", [])?;
-        self.run("DELETE FROM index_users WHERE user NOT IN (SELECT user FROM sessions)", [])?;
-        self.run("DELETE FROM index_terms WHERE user NOT IN (SELECT user FROM sessions)", [])?;
+        for table in ["index_users", "index_terms", "index_recent"] {
+            self.run(&format!("DELETE FROM {table} WHERE user NOT IN (SELECT user FROM sessions)"), [])?;
+        }
         Ok(gone)
     }
 

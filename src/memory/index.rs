@@ -1,19 +1,21 @@
 //! The full-text index over the turns.
 //!
-//! For each term and user, blocks of [`postings`] tell in which turns the term stands. Indexing costs several times
+//! For each user and term, blocks of [`postings`] tell in which turns the term stands; sessions that came last wait beside
+//! them, in [`recent`]. Indexing costs several times
 //! what storing does, so it is not part of storing: sessions up to the mark `indexed` in the table `meta` are in the
 //! index, later ones are not yet. The writer moves the mark in short steps when it has nothing else to do, and
 //! whoever reads brings the index up to date first. The index holds no text but single words, and a session that is
 //! taken out leaves none of its own.
 
 pub(super) mod postings;
+pub(super) mod recent;
 pub(super) mod terms;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
 
-use self::postings::{append, session_code, turn_code, without};
+use self::postings::{Turn, append, read, session_code, turn_code, without};
 use self::terms::Terms;
 use super::MemoryError;
 use super::schema::{self, row_range};
@@ -23,6 +25,13 @@ const STEP_BYTES: u64 = 1 << 20;
 
 /// Sessions in one step of [`catch_up`].
 const STEP_SESSIONS: usize = 64;
+
+/// Sessions of a user from which on they go into the blocks of their terms. Few in the tests, so that theirs get there.
+const WORTH_MERGING: usize = if cfg!(test) { 3 } else { 16 };
+
+/// A step brings the sessions of one user into the blocks for each so many sessions it indexes: more than come, and yet
+/// few, so that no step takes long.
+const SESSIONS_A_MERGE: usize = 8;
 
 /// Bytes from which a block takes no more sessions. Small enough that several fit on a page.
 const BLOCK_BYTES: usize = 1000;
@@ -59,8 +68,9 @@ pub fn is_behind(conn: &Connection) -> Result<bool, MemoryError> {
 /// Empties the index; it fills again from the start.
 pub fn restart(conn: &Connection) -> Result<(), MemoryError> {
     let tx = Transaction::new_unchecked(conn, TransactionBehavior::Immediate)?;
-    tx.execute("DELETE FROM index_terms", [])?;
-    tx.execute("DELETE FROM index_users", [])?;
+    for table in ["index_terms", "index_recent", "index_users"] {
+        tx.execute(&format!("DELETE FROM {table}"), [])?;
+    }
     set_mark(&tx, 0)?;
     tx.commit()?;
     Ok(())
@@ -74,7 +84,7 @@ pub(super) fn step(conn: &Connection, max_sessions: usize, terms: &mut Terms) ->
     let mut bytes = 0;
     let mut gathered = Gathered::default();
     for (session, user, size) in next_sessions(&tx, indexed, max_sessions)? {
-        gathered.add(user, session, &read_session(&tx, session, terms)?);
+        gathered.add(user, session, read_session(&tx, session, terms)?);
         reached = session;
         bytes += size;
         if bytes >= STEP_BYTES {
@@ -98,8 +108,10 @@ pub(super) fn remove(conn: &Connection, session: i64) -> Result<(), MemoryError>
         .optional()?;
     let Some(user) = user.filter(|_| session <= indexed) else { return Ok(()) };
     let read = read_session(conn, session, &mut Terms::default())?;
-    for term in read.places.keys() {
-        take_out(conn, term, user, session)?;
+    if !recent::remove(conn, user, session)? {
+        for term in read.places.keys() {
+            take_out(conn, term, user, session)?;
+        }
     }
     let sql =
         "UPDATE index_users SET sessions = sessions - 1, turns = turns - ?, words = words - ? WHERE user = ?";
@@ -133,7 +145,7 @@ fn take_out(conn: &Connection, term: &str, user: i64, session: i64) -> Result<()
 #[derive(Debug, Default)]
 struct ReadSession {
     /// By term: the turns it stands in, as ordinal, times and the code of the turn's length.
-    places: HashMap<String, Vec<(u32, u32, u8)>>,
+    places: BTreeMap<String, Vec<(u32, u32, u8)>>,
     turns: u64,
     words: u64,
 }
@@ -180,14 +192,9 @@ fn read_session(conn: &Connection, session: i64, terms: &mut Terms) -> Result<Re
     Ok(read)
 }
 
-/// What a step has read and not yet written: by user and term, in the order of the table, so that each page of it is
-/// touched once.
+/// What a step has read and not yet written: sessions by user, in their order.
 #[derive(Default)]
-struct Gathered {
-    terms: BTreeMap<i64, BTreeMap<String, Vec<Entry>>>,
-    /// Sessions, turns and words by user.
-    users: BTreeMap<i64, [u64; 3]>,
-}
+struct Gathered(BTreeMap<i64, Vec<(i64, ReadSession)>>);
 
 struct Entry {
     session: i64,
@@ -196,35 +203,70 @@ struct Entry {
 }
 
 impl Gathered {
-    fn add(&mut self, user: i64, session: i64, read: &ReadSession) {
-        let code = session_code(read.words);
-        let terms = self.terms.entry(user).or_default();
-        for (term, turns) in &read.places {
-            let entry = Entry { session, code, turns: turns.clone() };
-            match terms.get_mut(term) {
-                Some(entries) => entries.push(entry),
-                None => drop(terms.insert(term.clone(), vec![entry])),
-            }
-        }
-        let totals = self.users.entry(user).or_default();
-        *totals = [totals[0] + 1, totals[1] + read.turns, totals[2] + read.words];
+    fn add(&mut self, user: i64, session: i64, read: ReadSession) {
+        self.0.entry(user).or_default().push((session, read));
     }
 
     fn write(&self, conn: &Connection) -> Result<(), MemoryError> {
-        for (user, terms) in &self.terms {
-            for (term, entries) in terms {
-                add_entries(conn, term, *user, entries)?;
-            }
+        let mut waiting = Vec::new();
+        for (user, sessions) in &self.0 {
+            add_to_totals(conn, *user, sessions)?;
+            let count = recent::count(conn, *user)? + sessions.len();
+            waiting.push((count, user, sessions));
         }
-        let sql =
-            "INSERT INTO index_users(user, sessions, turns, words) VALUES (?, ?, ?, ?) ON CONFLICT (user)
-                   DO UPDATE SET sessions = sessions + excluded.sessions, turns = turns + excluded.turns,
-                                 words = words + excluded.words";
-        for (user, [sessions, turns, words]) in &self.users {
-            conn.prepare_cached(sql)?.execute(params![user, sessions, turns, words])?;
+        // Those with most come first.
+        waiting.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
+        let merges = self.0.values().map(Vec::len).sum::<usize>().div_ceil(SESSIONS_A_MERGE);
+        for (number, (count, user, sessions)) in waiting.into_iter().enumerate() {
+            if count >= WORTH_MERGING && number < merges {
+                merge(conn, *user, sessions)?;
+            } else {
+                for (session, read) in sessions {
+                    recent::put(conn, *user, *session, read)?;
+                }
+            }
         }
         Ok(())
     }
+}
+
+fn add_to_totals(conn: &Connection, user: i64, sessions: &[(i64, ReadSession)]) -> Result<(), MemoryError> {
+    let sql = "INSERT INTO index_users(user, sessions, turns, words) VALUES (?, ?, ?, ?) ON CONFLICT (user)
+                   DO UPDATE SET sessions = sessions + excluded.sessions, turns = turns + excluded.turns,
+                                 words = words + excluded.words";
+    let turns: u64 = sessions.iter().map(|(_, read)| read.turns).sum();
+    let words: u64 = sessions.iter().map(|(_, read)| read.words).sum();
+    conn.prepare_cached(sql)?.execute(params![user, sessions.len() as i64, turns, words])?;
+    Ok(())
+}
+
+/// Brings what waits of a user, and these sessions after it, into the blocks of their terms: in the order of the table,
+/// so that each page of it is touched once.
+fn merge(conn: &Connection, user: i64, sessions: &[(i64, ReadSession)]) -> Result<(), MemoryError> {
+    let mut terms: BTreeMap<String, Vec<Entry>> = BTreeMap::new();
+    let mut add = |term: &str, entry| match terms.get_mut(term) {
+        Some(entries) => entries.push(entry),
+        None => drop(terms.insert(term.to_owned(), vec![entry])),
+    };
+    let mut scratch = Vec::new();
+    recent::each(conn, user, |session, term, block| {
+        let each = |session: i64, code: u8, turns: &[Turn]| {
+            let turns = turns.iter().map(|turn| (turn.ordinal, u32::from(turn.times), turn.code)).collect();
+            add(term, Entry { session, code, turns });
+        };
+        // A block that cannot be read is one that finds nothing.
+        let _ = read(block, session, each, &mut scratch);
+    })?;
+    for (session, read) in sessions {
+        let code = session_code(read.words);
+        for (term, turns) in &read.places {
+            add(term, Entry { session: *session, code, turns: turns.clone() });
+        }
+    }
+    for (term, entries) in &terms {
+        add_entries(conn, term, user, entries)?;
+    }
+    recent::remove_all(conn, user)
 }
 
 /// Adds to the last block of a term, or begins the next. Sessions only ever come at the end.

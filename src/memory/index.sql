@@ -13,6 +13,15 @@ CREATE TABLE index_terms (
   PRIMARY KEY (user, term, first)
 ) STRICT, WITHOUT ROWID;
 
+-- The terms of sessions that are not yet in `index_terms`: they go there some sessions at a time;
+-- src/memory/index/recent.rs says why, and has the form.
+CREATE TABLE index_recent (
+  user    INTEGER NOT NULL,
+  session INTEGER NOT NULL,
+  terms   BLOB NOT NULL,
+  PRIMARY KEY (user, session)
+) STRICT, WITHOUT ROWID;
+
 -- How much of each user is indexed.
 CREATE TABLE index_users (
   user     INTEGER PRIMARY KEY,

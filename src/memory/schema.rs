@@ -174,7 +174,7 @@ fn renew_index(conn: &Connection) -> Result<(), MemoryError> {
     }
     conn.execute_batch(
         "DROP TABLE IF EXISTS turns_fts; DROP TABLE IF EXISTS index_terms; DROP TABLE IF EXISTS index_users;
-         DROP INDEX IF EXISTS sessions_by_time; UPDATE meta SET value = 0 WHERE name = 'indexed'",
+         DROP TABLE IF EXISTS index_recent; DROP INDEX IF EXISTS sessions_by_time; UPDATE meta SET value = 0 WHERE name = 'indexed'",
     )?;
     conn.execute_batch(INDEX)?;
     conn.execute("INSERT OR REPLACE INTO meta VALUES ('index', ?)", [wording])?;

@@ -93,7 +93,7 @@ pub(crate) fn without(bytes: &[u8], first: i64, gone: i64) -> Option<(Vec<u8>, O
     Some((left, last))
 }
 
-fn varint(block: &mut Vec<u8>, mut number: u64) {
+pub(super) fn varint(block: &mut Vec<u8>, mut number: u64) {
     while number >= 128 {
         block.push(number as u8 | 128);
         number >>= 7;
@@ -101,7 +101,7 @@ fn varint(block: &mut Vec<u8>, mut number: u64) {
     block.push(number as u8);
 }
 
-fn take(bytes: &mut &[u8]) -> Option<u64> {
+pub(super) fn take(bytes: &mut &[u8]) -> Option<u64> {
     let mut number = 0_u64;
     for shift in (0..64).step_by(7) {
         let next = byte(bytes)?;

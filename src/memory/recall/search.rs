@@ -8,6 +8,7 @@ use super::Weights;
 use super::times::time_of;
 use crate::memory::MemoryError;
 use crate::memory::index::postings::{Turn, read, session_words, turn_words};
+use crate::memory::index::recent::Recent;
 
 /// A turn and what it scored.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -71,8 +72,9 @@ pub(super) fn search(
     let mut gathered = Gathered::default();
     let mut found = Found::default();
     let norms = Norms::new(&totals, weights);
+    let recent = Recent::find(conn, scope.user, terms.iter().map(|(term, _)| term.as_str()))?;
     for (term, weight) in terms {
-        found.idf.push(gathered.add(conn, term, *weight, scope, &norms, totals.turns)?);
+        found.idf.push(gathered.add(conn, &recent, term, *weight, scope, &norms, totals.turns)?);
     }
     gathered.add_times(scope, weights, totals.sessions);
     found.turns = gathered.combine(scope, weights, keep);
@@ -133,9 +135,11 @@ struct Gathered {
 
 impl Gathered {
     /// Adds a term; returns how telling it is.
+    #[expect(clippy::too_many_arguments, reason = "a term, where it stands, and what it counts")]
     fn add(
         &mut self,
         conn: &Connection,
+        recent: &Recent,
         term: &str,
         weight: f32,
         scope: &Scope,
@@ -177,6 +181,9 @@ impl Gathered {
         }
         while let Some(row) = rows.next()? {
             block(row.get(0)?, row.get_ref(1)?.as_bytes().unwrap_or_default());
+        }
+        for (session, bytes) in recent.of(term) {
+            block(*session, bytes);
         }
         let df = holding.max(1) as f32;
         let idf = (1.0 + (turns - df + 0.5).max(0.0) / (df + 0.5)).ln();

@@ -127,7 +127,10 @@ fn a_session_that_is_taken_back_or_replaced_is_found_no_more() {
     assert_eq!(ask(&world, "pelican"), Vec::<String>::new());
     assert_eq!(ask(&world, "heron"), ["b#0"]);
     world.remove(chat("b"));
-    assert_eq!(world.count("SELECT count(*) FROM index_terms"), 0);
+    assert_eq!(
+        world.count("SELECT (SELECT count(*) FROM index_terms) + (SELECT count(*) FROM index_recent)"),
+        0
+    );
     assert_eq!(world.count("SELECT sum(sessions) + sum(turns) + sum(words) FROM index_users"), 0);
 }
 

@@ -26,7 +26,8 @@ fn on(pieces: usize) -> Ground {
 fn rows(world: &World) -> i64 {
     world.count(
         "SELECT (SELECT count(*) FROM sessions) + (SELECT count(*) FROM messages) + (SELECT count(*) FROM facts)
-              + (SELECT count(*) FROM preferences) + (SELECT count(*) FROM live) + (SELECT count(*) FROM index_terms)",
+              + (SELECT count(*) FROM preferences) + (SELECT count(*) FROM live) + (SELECT count(*) FROM index_terms)
+              + (SELECT count(*) FROM index_recent)",
     )
 }
 

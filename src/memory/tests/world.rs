@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 use tempfile::TempDir;
 
-use crate::memory::index::{postings, terms::Terms};
+use crate::memory::index::{postings, recent::Recent, terms::Terms};
 use crate::memory::{Stored, Writer, index, reader};
 use crate::session::{
     Effect, Envelope, Fact, FileFacts, Keep, Message, Moment, Polarity, Preference, Quote, Role, Session,
@@ -68,6 +68,10 @@ impl World {
         while let Some(row) = rows.next().unwrap() {
             let (first, block): (i64, Vec<u8>) = (row.get(0).unwrap(), row.get(1).unwrap());
             postings::read(&block, first, |_, _, turns| hits += turns.len(), &mut Vec::new()).unwrap();
+        }
+        for (session, block) in Recent::find(self.conn(), None, [term.as_str()].into_iter()).unwrap().of(term)
+        {
+            postings::read(block, *session, |_, _, turns| hits += turns.len(), &mut Vec::new()).unwrap();
         }
         hits
     }
