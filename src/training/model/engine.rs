@@ -102,7 +102,8 @@ struct State {
     room: Room,
     scores: Scores,
     packed: Packed,
-    narrow: Packed,
+    down: Packed,
+    up: Packed,
     stream: Vec<f32>,
 }
 
@@ -131,7 +132,8 @@ impl Engine {
             room: Room::default(),
             scores: Scores::default(),
             packed: Packed::default(),
-            narrow: Packed::default(),
+            down: Packed::default(),
+            up: Packed::default(),
             stream: Vec::new(),
         };
         Ok(Engine { base, settings, pool, state })
@@ -253,7 +255,7 @@ impl Pass<'_> {
         let mut common = Saved::default();
         for (index, layer) in self.base.layers.iter().enumerate() {
             self.check()?;
-            let State { rope, saved, room, packed, narrow, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, packed, down, up, stream, .. } = &mut *self.state;
             let Some(place) = saved.get_mut(if keep { index } else { 0 }) else { break };
             let scene = Scene {
                 shape: &self.base.shape,
@@ -261,7 +263,7 @@ impl Pass<'_> {
                 sequences: &self.batch.sequences,
                 rows: self.batch.tokens.len(),
             };
-            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
+            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
             std::mem::swap(&mut place.input, stream);
             if low {
                 std::mem::swap(&mut place.input, &mut common.input);
@@ -286,8 +288,8 @@ impl Pass<'_> {
         let chunk = self.batch.targets.len().div_ceil(rounds).max(1);
         for targets in self.batch.targets.chunks(chunk) {
             self.check()?;
-            let State { scores, packed, narrow, stream, .. } = &mut *self.state;
-            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
+            let State { scores, packed, down, up, stream, .. } = &mut *self.state;
+            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
             x.clear();
             for (row, ..) in targets {
                 x.extend_from_slice(&stream[row * width..(row + 1) * width]);
@@ -325,7 +327,7 @@ impl Pass<'_> {
         let mut unused = Vec::new();
         for (index, layer) in self.base.layers.iter().enumerate().rev() {
             self.check()?;
-            let State { rope, saved, room, packed, narrow, stream, .. } = &mut *self.state;
+            let State { rope, saved, room, packed, down, up, stream, .. } = &mut *self.state;
             let scene = Scene {
                 shape: &self.base.shape,
                 rope,
@@ -337,7 +339,7 @@ impl Pass<'_> {
             else {
                 break;
             };
-            let mut desk = Desk { packed, narrow, threads: self.settings.threads };
+            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
             let loras = loras(Some(adapter), index);
             let place = if low {
                 std::mem::swap(&mut place.input, &mut common.input);

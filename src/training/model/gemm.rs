@@ -62,10 +62,19 @@ pub(super) struct Product<'a> {
     pub(super) b: &'a Packed,
 }
 
-/// One or two products with the same left-hand side, which is packed once for both.
+/// A LoRA's way beside a product: from the same left-hand side down to a few columns, and from these, times a factor,
+/// up to the product's result, to which they are added.
+pub(super) struct Detour<'a> {
+    pub(super) down: Product<'a>,
+    pub(super) up: &'a Packed,
+    pub(super) factor: f32,
+}
+
+/// A product, and perhaps a detour from the same left-hand side, which is packed once for both. A thread takes its rows
+/// all the way, while they are in its caches.
 pub(super) fn multiply_both(
     first: Product<'_>,
-    second: Option<Product<'_>>,
+    detour: Option<Detour<'_>>,
     a: View<'_>,
     factor: f32,
     threads: usize,
@@ -85,9 +94,10 @@ pub(super) fn multiply_both(
             rows: share.min(a.rows - from),
             factor,
             parts: [const { None }; 2],
+            up: detour.as_ref().map(|detour| (detour.up, detour.factor)),
         })
         .collect();
-    for (place, product) in [Some(first), second].into_iter().enumerate() {
+    for (place, product) in [Some(first), detour.map(|detour| detour.down)].into_iter().enumerate() {
         let Some(Product { out: Out { data, columns, stride, add }, b }) = product else { continue };
         let data = &mut data[..(a.rows - 1) * stride + columns];
         for (rows, data) in shares.iter_mut().zip(data.chunks_mut(share * stride)) {
@@ -109,6 +119,8 @@ struct Rows<'a, 'o> {
     rows: usize,
     factor: f32,
     parts: [Option<Part<'a, 'o>>; 2],
+    /// What the second result is multiplied with, to be added to the first.
+    up: Option<(&'a Packed, f32)>,
 }
 
 /// These rows of a result.
@@ -137,21 +149,27 @@ thread_local! {
 impl Rows<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
-        let Rows { vectors, a, from, rows, factor, parts } = self;
+        let Rows { vectors, a, from, rows, factor, mut parts, up } = self;
         let mut room = PACKED_ROWS.take();
-        let size = rows.next_multiple_of(HEIGHT) * DEPTH.min(a.columns);
+        let inner = a.columns.max(up.map_or(0, |(up, _)| up.depth()));
+        let size = rows.next_multiple_of(HEIGHT) * DEPTH.min(inner);
         room.resize(size.max(room.len()), 0.0);
-        let mut parts = parts;
         for begin in (0..a.columns).step_by(DEPTH) {
             let deep = DEPTH.min(a.columns - begin);
             let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
             pack_left::<HEIGHT>(vectors, a, from, rows, begin, deep, factor, packed);
             for part in parts.iter_mut().flatten() {
-                if part.b.width == S::F32_LANES {
-                    part.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
-                } else {
-                    part.add_product::<S, HEIGHT, 2>(simd, packed, rows, begin, deep);
-                }
+                part.add_to_result::<S, HEIGHT>(simd, packed, rows, begin, deep);
+            }
+        }
+        if let (Some((up, factor)), [Some(result), Some(few)]) = (up, &mut parts) {
+            let few = View::strided(few.data, rows, few.columns, few.stride);
+            (result.b, result.add) = (up, true);
+            for begin in (0..few.columns).step_by(DEPTH) {
+                let deep = DEPTH.min(few.columns - begin);
+                let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
+                pack_left::<HEIGHT>(vectors, few, 0, rows, begin, deep, factor, packed);
+                result.add_to_result::<S, HEIGHT>(simd, packed, rows, begin, deep);
             }
         }
         PACKED_ROWS.set(room);
@@ -159,6 +177,22 @@ impl Rows<'_, '_> {
 }
 
 impl Part<'_, '_> {
+    #[inline(always)]
+    fn add_to_result<S: Simd, const HEIGHT: usize>(
+        &mut self,
+        simd: S,
+        packed: &[f32],
+        rows: usize,
+        begin: usize,
+        deep: usize,
+    ) {
+        if self.b.width == S::F32_LANES {
+            self.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
+        } else {
+            self.add_product::<S, HEIGHT, 2>(simd, packed, rows, begin, deep);
+        }
+    }
+
     /// Multiplies the packed rows with inner indices `begin..begin + deep` of the right-hand side.
     #[inline(always)]
     fn add_product<S: Simd, const HEIGHT: usize, const VECTORS: usize>(

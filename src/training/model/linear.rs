@@ -1,7 +1,7 @@
 //! A frozen linear layer with its LoRA beside it.
 
 use super::base::Matrix;
-use super::gemm::{Out, Product, multiply, multiply_both, multiply_packed};
+use super::gemm::{Detour, Out, Product, multiply, multiply_both, multiply_packed};
 use super::packing::{Packed, View};
 
 /// A and B of one layer.
@@ -16,8 +16,9 @@ pub(super) struct Lora<'a> {
 /// What is needed beside the operands: room for right-hand sides, and the threads.
 pub(super) struct Desk<'a> {
     pub(super) packed: &'a mut Packed,
-    /// For the few columns of a LoRA, beside the layer's own.
-    pub(super) narrow: &'a mut Packed,
+    /// For a LoRA's two matrices, beside the layer's own.
+    pub(super) down: &'a mut Packed,
+    pub(super) up: &'a mut Packed,
     pub(super) threads: usize,
 }
 
@@ -49,13 +50,13 @@ pub(super) fn forward(
     let Some(lora) = lora else { return desk.apply(Out::replace(y, outputs), weights, 0, x) };
     let x = View::new(x, rows, inputs);
     xa.resize(rows * lora.rank, 0.0);
-    let Desk { packed, narrow, threads } = desk;
+    let Desk { packed, down, up, threads } = desk;
     weights.pack_transposed(0, outputs, packed, *threads);
-    narrow.pack(View::new(lora.a, lora.rank, inputs).transposed(), *threads);
-    let beside = Product { out: Out::replace(xa, lora.rank), b: narrow };
-    multiply_both(Product { out: Out::replace(y, outputs), b: packed }, Some(beside), x, 1.0, *threads);
-    let b = View::new(lora.b, outputs, lora.rank);
-    desk.multiply(Out::add(y, outputs), View::new(xa, rows, lora.rank), b.transposed(), lora.scale);
+    down.pack(View::new(lora.a, lora.rank, inputs).transposed(), *threads);
+    up.pack(View::new(lora.b, outputs, lora.rank).transposed(), *threads);
+    let few = Product { out: Out::replace(xa, lora.rank), b: down };
+    let detour = Detour { down: few, up, factor: lora.scale };
+    multiply_both(Product { out: Out::replace(y, outputs), b: packed }, Some(detour), x, 1.0, *threads);
 }
 
 /// The gradients of A and B grow by theirs; the input's is added to `dx` where it is asked for.
@@ -82,21 +83,18 @@ impl Backward<'_> {
         let mut dxa = vec![0.0; rows * rank];
         let out = Out::replace(&mut dxa, rank);
         let b = View::new(b, outputs, rank);
-        let Desk { packed, narrow, threads } = desk;
-        let dx = match self.dx {
+        let Desk { packed, down, up, threads } = desk;
+        match self.dx {
             Some(dx) => {
                 weights.pack(0, outputs, packed, *threads);
-                narrow.pack(b, *threads);
-                let main = Out { data: &mut *dx, columns: inputs, stride: inputs, add: !self.fresh };
-                let beside = Product { out, b: narrow };
-                multiply_both(Product { out: main, b: packed }, Some(beside), dy, 1.0, *threads);
-                Some(dx)
+                down.pack(b, *threads);
+                up.pack(View::new(a, rank, inputs), *threads);
+                let main = Out { data: dx, columns: inputs, stride: inputs, add: !self.fresh };
+                let detour = Detour { down: Product { out, b: down }, up, factor: scale };
+                multiply_both(Product { out: main, b: packed }, Some(detour), dy, 1.0, *threads);
             }
-            None => {
-                multiply(out, dy, b, 1.0, narrow, *threads);
-                None
-            }
-        };
+            None => multiply(out, dy, b, 1.0, down, *threads),
+        }
         let dxa = View::new(&dxa, rows, rank);
         // Transposed, so that the threads share the many inputs and not the few rows of A.
         let mut across = vec![0.0; inputs * rank];
@@ -104,9 +102,6 @@ impl Backward<'_> {
         desk.multiply(Out::replace(&mut across, rank), x.transposed(), dxa, scale);
         for (row, da) in self.da.chunks_exact_mut(inputs).enumerate() {
             da.iter_mut().zip(across.chunks_exact(rank)).for_each(|(da, column)| *da += column[row]);
-        }
-        if let Some(dx) = dx {
-            desk.multiply(Out::add(dx, inputs), dxa, View::new(a, rank, inputs), scale);
         }
     }
 }

@@ -155,6 +155,11 @@ impl Packed {
         (&mut self.data[..size], width)
     }
 
+    /// Rows of the matrix.
+    pub(super) fn depth(&self) -> usize {
+        self.depth
+    }
+
     /// Rows `begin..begin + deep` of every panel.
     pub(super) fn panels(&self, begin: usize, deep: usize) -> impl Iterator<Item = &[f32]> {
         let width = self.width;
