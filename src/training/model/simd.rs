@@ -36,7 +36,7 @@ pub(super) fn widest<R>(work: impl FnOnce() -> R) -> R {
 pub(super) const SIDE: usize = 8;
 
 /// A square, its rows as columns. Shuffles by hand where there is AVX: left to itself, the compiler gathers numbers
-/// one by one, which takes four times as long. To be called within what runs with these `vectors`.
+/// one by one. To be called within what runs with these `vectors`.
 #[inline(always)]
 pub(super) fn transposed(vectors: Arch, square: [[f32; SIDE]; SIDE]) -> [[f32; SIDE]; SIDE] {
     match vectors {
