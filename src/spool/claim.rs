@@ -97,9 +97,12 @@ pub enum ReadError {
 }
 
 /// A name that neither `done/` nor `failed/` has yet, so that the file keeps one name from here to its end.
+///
+/// `work/` is looked at first: a file of that name that leaves it meanwhile is found in the folder it went to.
 fn free_name(home: &Home, name: &OsStr) -> OsString {
-    let is_taken =
-        |name: &OsStr| [&home.done, &home.failed].iter().any(|dir| platform::lstat(&dir.join(name)).is_ok());
+    let is_taken = |name: &OsStr| {
+        [&home.work, &home.done, &home.failed].iter().any(|dir| platform::lstat(&dir.join(name)).is_ok())
+    };
     let fits = name.len() + SIDECAR_SUFFIX.len() <= super::names::LONGEST;
     let mut candidate = if fits { name.to_os_string() } else { numbered(name, 1, SIDECAR_SUFFIX.len()) };
     let mut attempts = 1;
@@ -202,4 +205,33 @@ impl Claimed {
 
 fn gone_or(error: io::Error) -> ReadError {
     if error.kind() == ErrorKind::NotFound { ReadError::Gone } else { ReadError::Io(error) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_two_files_bear_one_name_while_one_is_claimed_and_the_other_moves_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = Home::at(dir.path());
+        home.prepare().unwrap();
+        let (claimed, moving) = std::sync::mpsc::channel::<Claimed>();
+        std::thread::scope(|scope| {
+            scope.spawn(|| moving.into_iter().for_each(|file| drop(file.move_to_done(&home).unwrap())));
+            let mut names = HashSet::new();
+            for chat in 0..500 {
+                for _ in 0..4 {
+                    let name = OsString::from(format!("{chat}.json"));
+                    std::fs::write(home.spool.join(&name), "{}").unwrap();
+                    let file = Claimed::take(&home, &name, None).unwrap();
+                    assert!(names.insert(file.name.clone()), "{} stands for two files", file.shown());
+                    claimed.send(file).unwrap();
+                }
+            }
+            drop(claimed);
+        });
+    }
 }
