@@ -1,11 +1,10 @@
 //! The full-text index over the turns.
 //!
-//! For each user and term, blocks of [`postings`] tell in which turns the term stands; sessions that came last wait beside
-//! them, in [`recent`]. Indexing costs several times
-//! what storing does, so it is not part of storing: sessions up to the mark `indexed` in the table `meta` are in the
-//! index, later ones are not yet. The writer moves the mark in short steps when it has nothing else to do, and
-//! whoever reads brings the index up to date first. The index holds no text but single words, and a session that is
-//! taken out leaves none of its own.
+//! For each user and term, blocks of [`postings`] tell in which turns the term stands; sessions that came last wait
+//! beside them, in [`recent`]. Indexing costs several times what storing does, so it is not part of storing: sessions up
+//! to the mark `indexed` in the table `meta` are in the index, later ones are not yet. The writer moves the mark in short
+//! steps when it has nothing else to do, and whoever reads brings the index up to date first. The index holds no text but
+//! single words, and a session that is taken out leaves none of its own.
 
 pub(super) mod postings;
 pub(super) mod recent;

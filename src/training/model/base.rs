@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::packing::{Packed, copy_short, turn_lines};
+use super::packing::{Packed, copy_short, turn};
 use super::shape::{Architecture, ModelError, Shape};
 use super::simd::{SIDE, vectors, widest};
 use crate::training::gguf::{Gguf, GgufError, TensorType, expand};
@@ -102,14 +102,19 @@ impl Matrix {
                         let begin = number * part / block * self.kind.block_bytes();
                         let length = weights / block * self.kind.block_bytes();
                         for group in (0..width).step_by(SIDE) {
-                            for (j, line) in lines.iter_mut().enumerate() {
-                                let at = (first + group + j) * row_bytes + begin;
-                                match rows.get(at..at + length) {
-                                    Some(bytes) => expand(self.kind, bytes, &mut line[..weights]),
-                                    None => line.fill(0.0),
-                                }
+                            let columns = group..width.min(count - first);
+                            for (line, column) in lines.iter_mut().zip(columns.clone()) {
+                                let at = (first + column) * row_bytes + begin;
+                                expand(self.kind, &rows[at..at + length], &mut line[..weights]);
                             }
-                            turn_lines(vectors(), &lines, to, width, group);
+                            turn(
+                                vectors(),
+                                to,
+                                width,
+                                columns,
+                                #[inline(always)]
+                                |column| &lines[column - group],
+                            );
                         }
                     }
                 },

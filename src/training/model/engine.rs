@@ -107,8 +107,7 @@ struct State {
     stream: Vec<f32>,
 }
 
-/// Most supervised rows taken to the output layer at once: their scores of all tokens are in memory together. Whole
-/// strips of the product's kernel on two threads.
+/// Most supervised rows taken to the output layer at once: their scores of all tokens are in memory together.
 const HEAD_ROWS: usize = 192;
 const HEAD_ROWS_LOW: usize = 48;
 

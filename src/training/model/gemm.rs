@@ -88,11 +88,7 @@ pub(super) fn multiply_both(
     let mut shares: Vec<Rows<'_, '_>> = (0..a.rows)
         .step_by(share)
         .map(|from| Rows {
-            vectors: arch,
-            a,
-            from,
-            rows: share.min(a.rows - from),
-            factor,
+            left: Left { vectors: arch, a, from, rows: share.min(a.rows - from), factor },
             parts: [const { None }; 2],
             up: detour.as_ref().map(|detour| (detour.up, detour.factor)),
         })
@@ -113,11 +109,7 @@ pub(super) fn multiply_both(
 
 /// Some rows of a left-hand side, and what they are multiplied with.
 struct Rows<'a, 'o> {
-    vectors: Arch,
-    a: View<'a>,
-    from: usize,
-    rows: usize,
-    factor: f32,
+    left: Left<'a>,
     parts: [Option<Part<'a, 'o>>; 2],
     /// What the second result is multiplied with, to be added to the first.
     up: Option<(&'a Packed, f32)>,
@@ -149,50 +141,59 @@ thread_local! {
 impl Rows<'_, '_> {
     #[inline(always)]
     fn run<S: Simd, const HEIGHT: usize>(self, simd: S) {
-        let Rows { vectors, a, from, rows, factor, mut parts, up } = self;
+        let Rows { left, mut parts, up } = self;
         let mut room = PACKED_ROWS.take();
-        let inner = a.columns.max(up.map_or(0, |(up, _)| up.depth()));
-        let size = rows.next_multiple_of(HEIGHT) * DEPTH.min(inner);
-        room.resize(size.max(room.len()), 0.0);
-        for begin in (0..a.columns).step_by(DEPTH) {
-            let deep = DEPTH.min(a.columns - begin);
-            let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
-            pack_left::<HEIGHT>(vectors, a, from, rows, begin, deep, factor, packed);
-            for part in parts.iter_mut().flatten() {
-                part.add_to_result::<S, HEIGHT>(simd, packed, rows, begin, deep);
+        left.multiply::<S, HEIGHT>(simd, &mut room, &mut parts);
+        let (result, few) = parts.split_at_mut(1);
+        if let (Some((up, factor)), [Some(few)]) = (up, few) {
+            for result in result.iter_mut().flatten() {
+                (result.b, result.add) = (up, true);
             }
-        }
-        if let (Some((up, factor)), [Some(result), Some(few)]) = (up, &mut parts) {
-            let few = View::strided(few.data, rows, few.columns, few.stride);
-            (result.b, result.add) = (up, true);
-            for begin in (0..few.columns).step_by(DEPTH) {
-                let deep = DEPTH.min(few.columns - begin);
-                let packed = &mut room[..rows.next_multiple_of(HEIGHT) * deep];
-                pack_left::<HEIGHT>(vectors, few, 0, rows, begin, deep, factor, packed);
-                result.add_to_result::<S, HEIGHT>(simd, packed, rows, begin, deep);
-            }
+            let few = View::strided(few.data, left.rows, few.columns, few.stride);
+            Left { a: few, from: 0, factor, ..left }.multiply::<S, HEIGHT>(simd, &mut room, result);
         }
         PACKED_ROWS.set(room);
     }
 }
 
-impl Part<'_, '_> {
+/// Some rows of a left-hand side.
+#[derive(Clone, Copy)]
+struct Left<'a> {
+    vectors: Arch,
+    a: View<'a>,
+    from: usize,
+    rows: usize,
+    factor: f32,
+}
+
+impl Left<'_> {
+    /// Adds their products to some results, or puts them there.
     #[inline(always)]
-    fn add_to_result<S: Simd, const HEIGHT: usize>(
-        &mut self,
+    fn multiply<S: Simd, const HEIGHT: usize>(
+        self,
         simd: S,
-        packed: &[f32],
-        rows: usize,
-        begin: usize,
-        deep: usize,
+        room: &mut Vec<f32>,
+        parts: &mut [Option<Part<'_, '_>>],
     ) {
-        if self.b.width == S::F32_LANES {
-            self.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
-        } else {
-            self.add_product::<S, HEIGHT, 2>(simd, packed, rows, begin, deep);
+        let Left { vectors, a, from, rows, factor } = self;
+        let high = rows.next_multiple_of(HEIGHT);
+        room.resize((high * DEPTH.min(a.columns)).max(room.len()), 0.0);
+        for begin in (0..a.columns).step_by(DEPTH) {
+            let deep = DEPTH.min(a.columns - begin);
+            let packed = &mut room[..high * deep];
+            pack_left::<HEIGHT>(vectors, a, from, rows, begin, deep, factor, packed);
+            for part in parts.iter_mut().flatten() {
+                if part.b.width == S::F32_LANES {
+                    part.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
+                } else {
+                    part.add_product::<S, HEIGHT, 2>(simd, packed, rows, begin, deep);
+                }
+            }
         }
     }
+}
 
+impl Part<'_, '_> {
     /// Multiplies the packed rows with inner indices `begin..begin + deep` of the right-hand side.
     #[inline(always)]
     fn add_product<S: Simd, const HEIGHT: usize, const VECTORS: usize>(

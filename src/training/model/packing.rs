@@ -1,5 +1,7 @@
 //! Both sides of a product, laid out in the order in which the kernel reads them.
 
+use std::ops::Range;
+
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
@@ -155,11 +157,6 @@ impl Packed {
         (&mut self.data[..size], width)
     }
 
-    /// Rows of the matrix.
-    pub(super) fn depth(&self) -> usize {
-        self.depth
-    }
-
     /// Rows `begin..begin + deep` of every panel.
     pub(super) fn panels(&self, begin: usize, deep: usize) -> impl Iterator<Item = &[f32]> {
         let width = self.width;
@@ -182,14 +179,16 @@ fn pack_panel(from: View<'_>, column: usize, width: usize, panel: &mut [f32]) {
                     to[used..].fill(0.0);
                 }
             } else {
-                turn(
-                    vectors(),
-                    used,
-                    width,
-                    panel,
-                    #[inline(always)]
-                    |j| &from.data[at + j * from.column_step..],
-                );
+                for first in (0..width).step_by(SIDE) {
+                    turn(
+                        vectors(),
+                        panel,
+                        width,
+                        first..used,
+                        #[inline(always)]
+                        |j| &from.data[at + j * from.column_step..],
+                    );
+                }
             }
         },
     );
@@ -207,55 +206,24 @@ pub(super) fn copy_short(from: &[f32], to: &mut [f32]) {
     }
 }
 
-/// Fills a panel from columns that lie in one piece each, square by square.
+/// Fills [`SIDE`] columns of a panel, from the first of `columns` on, square by square: each lies in one piece, and beyond
+/// the last there are zeros.
 #[inline(always)]
-fn turn<'a>(
+pub(super) fn turn<'a>(
     vectors: Arch,
-    used: usize,
-    width: usize,
     panel: &mut [f32],
-    columns: impl Fn(usize) -> &'a [f32],
+    width: usize,
+    columns: Range<usize>,
+    column: impl Fn(usize) -> &'a [f32],
 ) {
     for (run, to) in panel.chunks_mut(SIDE * width).enumerate() {
-        for first in (0..width).step_by(SIDE) {
-            let mut square = [[0f32; SIDE]; SIDE];
-            for (j, line) in square.iter_mut().enumerate().take(used.saturating_sub(first)) {
-                fill_line(line, columns(first + j).get(run * SIDE..).unwrap_or_default(), 1.0);
-            }
-            let square = transposed(vectors, square);
-            for (line, to) in square.iter().zip(to.chunks_exact_mut(width)) {
-                put_line(line, &mut to[first..]);
-            }
-        }
-    }
-}
-
-/// Puts as many columns as there are lines into a panel, from column `first` on.
-#[inline(always)]
-pub(super) fn turn_lines<const LENGTH: usize>(
-    vectors: Arch,
-    lines: &[[f32; LENGTH]; SIDE],
-    panel: &mut [f32],
-    width: usize,
-    first: usize,
-) {
-    let mut squares = panel.chunks_exact_mut(SIDE * width);
-    let whole = squares.len() * SIDE;
-    for (run, to) in squares.by_ref().enumerate() {
         let mut square = [[0f32; SIDE]; SIDE];
-        for (to, line) in square.iter_mut().zip(lines) {
-            if let Some(from) = line.get(run * SIDE..).and_then(<[f32]>::first_chunk::<SIDE>) {
-                *to = *from;
-            }
+        for (line, j) in square.iter_mut().zip(columns.clone()) {
+            fill_line(line, column(j).get(run * SIDE..).unwrap_or_default(), 1.0);
         }
         let square = transposed(vectors, square);
         for (line, to) in square.iter().zip(to.chunks_exact_mut(width)) {
-            put_line(line, &mut to[first..]);
-        }
-    }
-    for (k, to) in squares.into_remainder().chunks_exact_mut(width).enumerate() {
-        for (to, line) in to[first..].iter_mut().zip(lines) {
-            *to = line[whole + k];
+            put_line(line, &mut to[columns.start..]);
         }
     }
 }

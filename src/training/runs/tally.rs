@@ -1,17 +1,13 @@
 //! Counting what waits for a run, without reading the chats.
 
-use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Seek, SeekFrom};
-
-use serde::Deserialize;
 
 use super::Standing;
 use super::plan::RETRAIN;
 use crate::platform::Signature;
-use crate::training::set::TrainingSet;
+use crate::training::set::{Outline, TrainingSet, short};
 use crate::training::versions::Versions;
 
 /// The heads of the set's lines, kept in step with the file: what was appended is read, once. A head takes 30 to 60
@@ -34,17 +30,6 @@ struct Head {
     at: i64,
     /// The hash of its content's key.
     key: u32,
-    answers: u32,
-}
-
-/// The fields before the chat.
-#[derive(Debug, Deserialize)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    identity: Cow<'a, str>,
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    at: i64,
     answers: u32,
 }
 
@@ -182,24 +167,16 @@ fn head(line: &[u8]) -> Option<(u64, Head)> {
         let mut head = line.get(..chat)?.to_vec();
         head.push(b'}');
         // Within an id the text may stand too; then the head is no JSON, and the whole line is read.
-        if let Ok(fields) = serde_json::from_slice::<Fields<'_>>(&head) {
-            return Some(fields.kept());
+        if let Some(outline) = Outline::of(&head) {
+            return Some(kept(&outline));
         }
     }
-    Some(serde_json::from_slice::<Fields<'_>>(line).ok()?.kept())
+    Some(kept(&Outline::of(line)?))
 }
 
-impl Fields<'_> {
-    fn kept(&self) -> (u64, Head) {
-        (short(&self.identity), Head { at: self.at, key: short(&self.key) as u32, answers: self.answers })
-    }
-}
-
-/// Enough of a name to tell a million of them apart.
-fn short(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
+fn kept(outline: &Outline<'_>) -> (u64, Head) {
+    let answers = u32::try_from(outline.answers).unwrap_or(u32::MAX);
+    (short(&outline.identity), Head { at: outline.at, key: short(&outline.key) as u32, answers })
 }
 
 #[cfg(test)]

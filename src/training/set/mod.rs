@@ -9,10 +9,12 @@
 //! Which sessions are held out depends on their identity alone, so a session stays on its side as the set grows.
 
 mod line;
+mod outline;
 mod split;
 mod store;
 
 pub use crate::session::SpokenTurn;
 pub use line::SetLine;
+pub(crate) use outline::{Outline, short};
 pub use split::{Split, draw, split};
 pub use store::{SetHead, TrainingSet};

@@ -1,13 +1,9 @@
-use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
-use super::SetLine;
+use super::{Outline, SetLine, short};
 use crate::platform;
 use crate::spool::Home;
 
@@ -220,29 +216,6 @@ impl SetHead {
     pub fn name_of(identity: &str, key: &str) -> (u64, u64) {
         (short(identity), short(key))
     }
-}
-
-/// A line without its chat.
-#[derive(Debug, Deserialize)]
-struct Outline<'a> {
-    #[serde(borrow)]
-    identity: Cow<'a, str>,
-    #[serde(borrow)]
-    key: Cow<'a, str>,
-    answers: usize,
-}
-
-impl<'a> Outline<'a> {
-    fn of(line: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(line).ok()
-    }
-}
-
-/// Enough of a name to tell a million of them apart.
-fn short(name: &str) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    name.hash(&mut hasher);
-    hasher.finish()
 }
 
 /// Goes through a file line by line, with where each begins; a missing file has none.
