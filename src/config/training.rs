@@ -34,6 +34,8 @@ pub struct Training {
     pub threads: usize,
     /// Speed or memory.
     pub memory: MemoryMode,
+    /// The numbers that it learns with. It is measured with `f32` either way.
+    pub precision: Precision,
     /// Seed of all that is drawn by lot. The same sessions, settings and seed give the same adapter.
     pub seed: u64,
     /// Share of the sessions that is held out to measure with, 0.05 to 0.5.
@@ -68,6 +70,7 @@ impl Default for Training {
             max_length: 512,
             threads: 0,
             memory: MemoryMode::default(),
+            precision: Precision::default(),
             seed: 0,
             held_out: 0.15,
             held_out_by: HeldOutBy::default(),
@@ -103,6 +106,18 @@ pub enum MemoryMode {
     Normal,
     /// About a third of the memory, and 40 % slower.
     Low,
+}
+
+/// The numbers that the embedded trainer learns with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Rounded to bfloat16 where the model's own weights are multiplied, summed in `f32`; on a processor that cannot
+    /// do that by itself (AVX512-BF16), as `"single"`.
+    #[default]
+    Mixed,
+    /// All in `f32`.
+    Single,
 }
 
 /// Which sessions are held out.

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::packing::{Packed, copy_short, turn};
+use super::bf16::Bf16;
+use super::packing::{Packed, copy_short, numbers_in_a_word, turn};
 use super::shape::{Architecture, ModelError, Shape};
 use super::simd::{SIDE, vectors, widest};
 use crate::training::gguf::{Gguf, GgufError, TensorType, expand};
@@ -59,12 +60,20 @@ impl Matrix {
 
     /// Packs rows `from..from + count` as the right-hand side of a product: a few rows at a time, so that what is
     /// stored is read once and in order, and of these some columns at a time, so that few panels are written at once.
-    pub(super) fn pack(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
+    pub(super) fn pack(
+        &self,
+        from: usize,
+        count: usize,
+        packed: &mut Packed,
+        pairs: Option<Bf16>,
+        threads: usize,
+    ) {
         let (row_bytes, block) = (self.row_bytes(), self.kind.block_weights());
         let bytes = &self.bytes[from * row_bytes..(from + count) * row_bytes];
         let columns = block.max(PART);
-        packed.fill_rows(count, self.inputs, threads, |row, width, panels| {
-            let rows = &bytes[row * row_bytes..];
+        let in_word = numbers_in_a_word(pairs);
+        packed.fill_rows((count, self.inputs), pairs, threads, |word, width, panels| {
+            let rows = &bytes[word * in_word * row_bytes..];
             widest(
                 #[inline(always)]
                 || {
@@ -72,10 +81,17 @@ impl Matrix {
                         let used = columns.min(self.inputs - number * columns);
                         let begin = number * columns / block * self.kind.block_bytes();
                         let length = used / block * self.kind.block_bytes();
-                        let mut part = [0f32; LARGEST];
+                        let (mut part, mut next) = ([0f32; LARGEST], [0f32; LARGEST]);
                         let count = panels.first().map_or(0, |panel| panel.len() / width);
-                        for (row, bytes) in rows.chunks_exact(row_bytes).take(count).enumerate() {
+                        for (row, bytes) in rows.chunks(in_word * row_bytes).take(count).enumerate() {
                             expand(self.kind, &bytes[begin..begin + length], &mut part[..used]);
+                            if let Some(bf16) = pairs {
+                                match bytes.get(row_bytes + begin..row_bytes + begin + length) {
+                                    Some(bytes) => expand(self.kind, bytes, &mut next[..used]),
+                                    None => next.fill(0.0),
+                                }
+                                bf16.pair_rows(&mut part[..used], &next[..used]);
+                            }
                             for (panel, from) in panels.iter_mut().zip(part.chunks_exact(width)) {
                                 copy_short(from, &mut panel[row * width..(row + 1) * width]);
                             }
@@ -88,24 +104,39 @@ impl Matrix {
 
     /// Packs rows `from..from + count`, transposed, as the right-hand side of a product: a few numbers of a few rows at
     /// a time, so that what is expanded never leaves the first cache on its way.
-    pub(super) fn pack_transposed(&self, from: usize, count: usize, packed: &mut Packed, threads: usize) {
+    pub(super) fn pack_transposed(
+        &self,
+        from: usize,
+        count: usize,
+        packed: &mut Packed,
+        pairs: Option<Bf16>,
+        threads: usize,
+    ) {
         let (row_bytes, block) = (self.row_bytes(), self.kind.block_weights());
         let rows = &self.bytes[from * row_bytes..(from + count) * row_bytes];
         let part = block.max(PART);
-        packed.fill(self.inputs, count, threads, |first, width, panel| {
+        let in_word = numbers_in_a_word(pairs);
+        packed.fill((self.inputs, count), pairs, threads, |first, width, panel| {
             widest(
                 #[inline(always)]
                 || {
                     let mut lines = [[0f32; LARGEST]; SIDE];
-                    for (number, to) in panel.chunks_mut(part * width).enumerate() {
-                        let weights = to.len() / width;
+                    for (number, to) in panel.chunks_mut(part / in_word * width).enumerate() {
+                        let weights = part.min(self.inputs - number * part);
                         let begin = number * part / block * self.kind.block_bytes();
                         let length = weights / block * self.kind.block_bytes();
                         for group in (0..width).step_by(SIDE) {
                             let columns = group..width.min(count - first);
                             for (line, column) in lines.iter_mut().zip(columns.clone()) {
                                 let at = (first + column) * row_bytes + begin;
-                                expand(self.kind, &rows[at..at + length], &mut line[..weights]);
+                                let bytes = &rows[at..at + length];
+                                if let Some(bf16) = pairs {
+                                    let mut numbers = [0f32; LARGEST];
+                                    expand(self.kind, bytes, &mut numbers[..weights]);
+                                    bf16.pair_up(&numbers[..weights], 1.0, &mut line[..to.len() / width]);
+                                } else {
+                                    expand(self.kind, bytes, &mut line[..weights]);
+                                }
                             }
                             turn(
                                 vectors(),

@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::adapter::Adapter;
 use super::base::Base;
+use super::bf16::Bf16;
 use super::block::{Room, Saved, Scene, loras};
 use super::head::Scores;
 use super::linear::Desk;
 use super::maths::{rms_norm, rms_norm_backward};
 use super::packing::Packed;
 use super::rope::Rope;
+use super::simd::pairs;
 
 /// Tokens, and which of them are to be learned.
 #[derive(Debug, Clone, Copy)]
@@ -62,6 +64,28 @@ pub enum Memory {
     Low,
 }
 
+/// With which numbers a model learns. Measuring is always exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Precision {
+    /// All in `f32`.
+    #[default]
+    Single,
+    /// Where the processor can multiply pairs of bfloat16 numbers, the products with frozen weights are made of
+    /// numbers rounded so, and summed in `f32`; what is trained, its gradient and all else stay `f32`. The way of
+    /// mixed-precision training (Micikevicius et al., arXiv:1710.03740), with bfloat16 (Kalamkar et al.,
+    /// arXiv:1905.12322).
+    Mixed,
+}
+
+impl Precision {
+    fn pairs(self) -> Option<Bf16> {
+        match self {
+            Precision::Single => None,
+            Precision::Mixed => pairs(),
+        }
+    }
+}
+
 /// How the work is done.
 #[derive(Debug, Clone)]
 pub struct EngineSettings {
@@ -69,6 +93,8 @@ pub struct EngineSettings {
     pub threads: usize,
     /// Speed or memory.
     pub memory: Memory,
+    /// Speed or exactness.
+    pub precision: Precision,
     /// Let other programs go first, so that chatting stays smooth while a model learns.
     pub low_priority: bool,
     /// Set to make a pass stop at the next block.
@@ -77,7 +103,13 @@ pub struct EngineSettings {
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        EngineSettings { threads: 1, memory: Memory::Normal, low_priority: true, stop: Arc::default() }
+        EngineSettings {
+            threads: 1,
+            memory: Memory::Normal,
+            precision: Precision::Single,
+            low_priority: true,
+            stop: Arc::default(),
+        }
     }
 }
 
@@ -143,6 +175,11 @@ impl Engine {
         &self.base
     }
 
+    /// What the products with frozen weights are made of while learning: `f32`, or `bf16`.
+    pub fn numbers(&self) -> &'static str {
+        if self.settings.precision.pairs().is_some() { "bf16" } else { "f32" }
+    }
+
     /// The losses of some sequences, without learning.
     pub fn losses(
         &mut self,
@@ -171,7 +208,8 @@ impl Engine {
     ) -> Result<Vec<Loss>, Stopped> {
         let Engine { base, settings, pool, state } = self;
         pool.install(|| {
-            let mut pass = Pass { base, settings, adapter, state, batch: Batch::new(batch, base) };
+            let pairs = backward.as_ref().and_then(|_| settings.precision.pairs());
+            let mut pass = Pass { base, settings, adapter, state, pairs, batch: Batch::new(batch, base) };
             pass.run(backward)
         })
     }
@@ -207,6 +245,7 @@ struct Pass<'a> {
     settings: &'a EngineSettings,
     adapter: Option<&'a Adapter>,
     state: &'a mut State,
+    pairs: Option<Bf16>,
     batch: Batch,
 }
 
@@ -262,7 +301,7 @@ impl Pass<'_> {
                 sequences: &self.batch.sequences,
                 rows: self.batch.tokens.len(),
             };
-            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
+            let mut desk = Desk { packed, down, up, pairs: self.pairs, threads: self.settings.threads };
             std::mem::swap(&mut place.input, stream);
             if low {
                 std::mem::swap(&mut place.input, &mut common.input);
@@ -288,7 +327,7 @@ impl Pass<'_> {
         for targets in self.batch.targets.chunks(chunk) {
             self.check()?;
             let State { scores, packed, down, up, stream, .. } = &mut *self.state;
-            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
+            let mut desk = Desk { packed, down, up, pairs: self.pairs, threads: self.settings.threads };
             x.clear();
             for (row, ..) in targets {
                 x.extend_from_slice(&stream[row * width..(row + 1) * width]);
@@ -338,7 +377,7 @@ impl Pass<'_> {
             else {
                 break;
             };
-            let mut desk = Desk { packed, down, up, threads: self.settings.threads };
+            let mut desk = Desk { packed, down, up, pairs: self.pairs, threads: self.settings.threads };
             let loras = loras(Some(adapter), index);
             let place = if low {
                 std::mem::swap(&mut place.input, &mut common.input);

@@ -8,11 +8,8 @@ use std::cell::Cell;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
-use super::packing::{Packed, View, pack_left};
-
-/// How much of the inner dimension is taken at once: a panel of the right-hand side and a strip of the left-hand one are
-/// together as large as a first cache of 32 KiB.
-const DEPTH: usize = 192;
+use super::packing::{Packed, View, numbers_in_a_word};
+use super::strips::{DEPTH, Strips};
 
 /// Most rows a thread takes at once: with [`DEPTH`] columns they stay in the second cache.
 const MOST_ROWS: usize = 264;
@@ -47,7 +44,7 @@ pub(super) fn multiply(
     packed: &mut Packed,
     threads: usize,
 ) {
-    packed.pack(b, threads);
+    packed.pack(b, None, threads);
     multiply_packed(out, a, packed, factor, threads);
 }
 
@@ -177,11 +174,17 @@ impl Left<'_> {
     ) {
         let Left { vectors, a, from, rows, factor } = self;
         let high = rows.next_multiple_of(HEIGHT);
-        room.resize((high * DEPTH.min(a.columns)).max(room.len()), 0.0);
-        for begin in (0..a.columns).step_by(DEPTH) {
-            let deep = DEPTH.min(a.columns - begin);
+        let pairs = parts.iter().flatten().next().and_then(|part| part.b.pairs);
+        let words = a.columns.div_ceil(numbers_in_a_word(pairs));
+        room.resize((high * DEPTH.min(words)).max(room.len()), 0.0);
+        for begin in (0..words).step_by(DEPTH) {
+            let deep = DEPTH.min(words - begin);
             let packed = &mut room[..high * deep];
-            pack_left::<HEIGHT>(vectors, a, from, rows, begin, deep, factor, packed);
+            let strips = Strips { a, from, rows, begin, deep, factor };
+            match pairs {
+                None => strips.pack::<HEIGHT>(vectors, packed),
+                Some(bf16) => strips.pair::<HEIGHT>(vectors, bf16, packed),
+            }
             for part in parts.iter_mut().flatten() {
                 if part.b.width == S::F32_LANES {
                     part.add_product::<S, HEIGHT, 1>(simd, packed, rows, begin, deep);
@@ -194,7 +197,7 @@ impl Left<'_> {
 }
 
 impl Part<'_, '_> {
-    /// Multiplies the packed rows with inner indices `begin..begin + deep` of the right-hand side.
+    /// Multiplies the packed rows with words `begin..begin + deep` of the right-hand side's columns.
     #[inline(always)]
     fn add_product<S: Simd, const HEIGHT: usize, const VECTORS: usize>(
         &mut self,
@@ -206,17 +209,25 @@ impl Part<'_, '_> {
     ) {
         let add = self.add || begin > 0;
         let width = VECTORS * S::F32_LANES;
+        let mut of_pairs = [[simd.splat_f32s(0.0); VECTORS]; HEIGHT];
         for (panel, right) in self.b.panels(begin, deep).enumerate() {
             let column = panel * width;
             let used = width.min(self.columns - column);
             for (strip, left) in packed.chunks_exact(deep * HEIGHT).enumerate() {
-                let sums = kernel::<S, HEIGHT, VECTORS>(simd, left, right);
+                let sums = match self.b.pairs {
+                    None => &kernel::<S, HEIGHT, VECTORS>(simd, left, right),
+                    Some(bf16) => {
+                        let room = pulp::bytemuck::cast_slice_mut(of_pairs.as_flattened_mut());
+                        bf16.products::<HEIGHT, VECTORS>(left, right, room);
+                        &of_pairs
+                    }
+                };
                 let row = strip * HEIGHT;
                 let at = row * self.stride + column;
                 if used == width && rows - row >= HEIGHT {
-                    self.put_all(simd, &sums, at, add);
+                    self.put_all(simd, sums, at, add);
                 } else {
-                    self.put_some(&sums, at, used, rows - row, add);
+                    self.put_some(sums, at, used, rows - row, add);
                 }
             }
         }
@@ -340,6 +351,42 @@ mod tests {
                             "{rows} {depth} {columns}: {found} {sum}"
                         );
                     }
+                }
+            }
+        }
+    }
+    #[test]
+    fn products_of_pairs_of_odd_sizes_and_strides_are_those_of_the_rounded_numbers() {
+        let Some(pairs) = super::super::simd::pairs() else {
+            return println!("this processor does not multiply bfloat16");
+        };
+        let mut random = fastrand::Rng::with_seed(2);
+        for (rows, depth, columns) in
+            [(1, 1, 1), (5, 3, 7), (13, 301, 33), (70, 64, 8), (8, 17, 70), (40, 813, 31)]
+        {
+            // Small whole numbers are not rounded.
+            let mut whole = |count: usize| (0..count).map(|_| random.i32(-8..9) as f32).collect::<Vec<_>>();
+            let (a, b) = (whole(rows * depth), whole(depth * columns));
+            for (left, right, threads) in
+                [(false, false, 1), (true, false, 2), (false, true, 2), (true, true, 3)]
+            {
+                let view = |data, rows, columns, turned| {
+                    if turned {
+                        View::new(data, columns, rows).transposed()
+                    } else {
+                        View::new(data, rows, columns)
+                    }
+                };
+                let (a, b) = (view(&a, rows, depth, left), view(&b, depth, columns, right));
+                let mut out = vec![1.0; rows * columns];
+                let mut packed = Packed::default();
+                packed.pack(b, Some(pairs), threads);
+                multiply_packed(Out::add(&mut out, columns), a, &packed, 0.5, threads);
+                let at = |m: View<'_>, i: usize, j: usize| m.data[i * m.row_step + j * m.column_step];
+                for (n, found) in out.iter().enumerate() {
+                    let (i, j) = (n / columns, n % columns);
+                    let sum: f32 = (0..depth).map(|k| at(a, i, k) * at(b, k, j)).sum();
+                    assert_eq!(*found, 1.0 + 0.5 * sum, "{rows} {depth} {columns} at {i}, {j}");
                 }
             }
         }

@@ -60,7 +60,7 @@ impl Scores {
             .collect();
         if let Some((_, dx)) = backward {
             for (from, count) in panels(head) {
-                head.pack(from, count, desk.packed, desk.threads);
+                head.pack(from, count, desk.packed, desk.pairs, desk.threads);
                 let part = View::strided(&values[from..], rows, count, stride);
                 let out = Out { data: &mut *dx, columns: width, stride: width, add: from > 0 };
                 multiply_packed(out, part, desk.packed, 1.0, desk.threads);

@@ -1,6 +1,7 @@
 //! A frozen linear layer with its LoRA beside it.
 
 use super::base::Matrix;
+use super::bf16::Bf16;
 use super::gemm::{Detour, Out, Product, multiply, multiply_both, multiply_packed};
 use super::packing::{Packed, View};
 
@@ -19,13 +20,15 @@ pub(super) struct Desk<'a> {
     /// For a LoRA's two matrices, beside the layer's own.
     pub(super) down: &'a mut Packed,
     pub(super) up: &'a mut Packed,
+    /// Products with frozen weights are made of rounded numbers.
+    pub(super) pairs: Option<Bf16>,
     pub(super) threads: usize,
 }
 
 impl Desk<'_> {
     /// `y = x·Wᵀ` for rows `from..from + y.columns` of W.
     pub(super) fn apply(&mut self, y: Out<'_>, weights: &Matrix, from: usize, x: &[f32]) {
-        weights.pack_transposed(from, y.columns, self.packed, self.threads);
+        weights.pack_transposed(from, y.columns, self.packed, self.pairs, self.threads);
         let x = View::new(x, x.len() / weights.inputs, weights.inputs);
         multiply_packed(y, x, self.packed, 1.0, self.threads);
     }
@@ -50,10 +53,10 @@ pub(super) fn forward(
     let Some(lora) = lora else { return desk.apply(Out::replace(y, outputs), weights, 0, x) };
     let x = View::new(x, rows, inputs);
     xa.resize(rows * lora.rank, 0.0);
-    let Desk { packed, down, up, threads } = desk;
-    weights.pack_transposed(0, outputs, packed, *threads);
-    down.pack(View::new(lora.a, lora.rank, inputs).transposed(), *threads);
-    up.pack(View::new(lora.b, outputs, lora.rank).transposed(), *threads);
+    let Desk { packed, down, up, pairs, threads } = desk;
+    weights.pack_transposed(0, outputs, packed, *pairs, *threads);
+    down.pack(View::new(lora.a, lora.rank, inputs).transposed(), *pairs, *threads);
+    up.pack(View::new(lora.b, outputs, lora.rank).transposed(), *pairs, *threads);
     let few = Product { out: Out::replace(xa, lora.rank), b: down };
     let detour = Detour { down: few, up, factor: lora.scale };
     multiply_both(Product { out: Out::replace(y, outputs), b: packed }, Some(detour), x, 1.0, *threads);
@@ -83,12 +86,12 @@ impl Backward<'_> {
         let mut dxa = vec![0.0; rows * rank];
         let out = Out::replace(&mut dxa, rank);
         let b = View::new(b, outputs, rank);
-        let Desk { packed, down, up, threads } = desk;
+        let Desk { packed, down, up, pairs, threads } = desk;
         match self.dx {
             Some(dx) => {
-                weights.pack(0, outputs, packed, *threads);
-                down.pack(b, *threads);
-                up.pack(View::new(a, rank, inputs), *threads);
+                weights.pack(0, outputs, packed, *pairs, *threads);
+                down.pack(b, *pairs, *threads);
+                up.pack(View::new(a, rank, inputs), *pairs, *threads);
                 let main = Out { data: dx, columns: inputs, stride: inputs, add: !self.fresh };
                 let detour = Detour { down: Product { out, b: down }, up, factor: scale };
                 multiply_both(Product { out: main, b: packed }, Some(detour), dy, 1.0, *threads);

@@ -4,6 +4,7 @@
 mod adapter;
 mod attention;
 mod base;
+mod bf16;
 mod block;
 mod engine;
 mod gemm;
@@ -15,6 +16,7 @@ mod rate;
 mod rope;
 mod shape;
 mod simd;
+mod strips;
 
 #[cfg(test)]
 mod tests;
@@ -23,7 +25,7 @@ pub(crate) mod tiny;
 
 pub use adapter::{Adapter, LoraSettings, Slot, TARGETS};
 pub use base::Base;
-pub use engine::{Engine, EngineSettings, Loss, Memory, Sequence, Stopped};
+pub use engine::{Engine, EngineSettings, Loss, Memory, Precision, Sequence, Stopped};
 pub use rate::product_rate;
 pub use shape::{Architecture, ModelError, Shape};
 pub use simd::without_avx512;

@@ -1,10 +1,11 @@
-//! Both sides of a product, laid out in the order in which the kernel reads them.
+//! The right-hand side of a product, laid out in the order in which the kernel reads it.
 
 use std::ops::Range;
 
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
+use super::bf16::Bf16;
 use super::simd::{SIDE, transposed, vectors, widest};
 
 /// A matrix as it lies in memory, or its transpose.
@@ -61,20 +62,26 @@ fn tile(arch: Arch) -> Tile {
     arch.dispatch(Ask)
 }
 
-/// The right-hand side of a product, in panels: for each panel of columns, inner index after inner index.
+/// The right-hand side of a product, in panels: for each panel of columns, word after word of the inner dimension.
 #[derive(Debug)]
 pub(super) struct Packed {
     /// The vectors it is packed for, and multiplied with.
     pub(super) arch: Arch,
+    /// Words are pairs of rounded numbers, from two neighbouring inner indices; else each is a number.
+    pub(super) pairs: Option<Bf16>,
     data: Vec<f32>,
+    /// Words of a column.
     depth: usize,
     columns: usize,
     /// Columns of a panel: two vectors, or one where no more are needed, as for a LoRA's few.
     pub(super) width: usize,
 }
 
-/// Inner indices of all panels that are filled at once where a matrix lies row by row.
+/// Words of all panels' columns that are filled at once where a matrix lies row by row.
 const ROWS: usize = 64;
+
+/// The widest panel, in columns.
+const WIDEST: usize = 32;
 
 /// Smaller matrices are packed by one thread.
 const WORTH_THREADS: usize = 1 << 15;
@@ -88,7 +95,7 @@ impl Default for Packed {
 impl Packed {
     /// Room for a matrix, for other vectors than this process uses.
     pub(super) fn with(arch: Arch) -> Self {
-        Packed { arch, data: Vec::new(), depth: 0, columns: 0, width: 0 }
+        Packed { arch, pairs: None, data: Vec::new(), depth: 0, columns: 0, width: 0 }
     }
 
     /// The kernel it is for.
@@ -97,22 +104,23 @@ impl Packed {
     }
 
     /// Packs a matrix.
-    pub(super) fn pack(&mut self, from: View<'_>, threads: usize) {
-        self.fill(from.rows, from.columns, threads, |column, width, panel| {
-            pack_panel(from, column, width, panel);
+    pub(super) fn pack(&mut self, from: View<'_>, pairs: Option<Bf16>, threads: usize) {
+        self.fill((from.rows, from.columns), pairs, threads, |column, width, panel| match pairs {
+            None => pack_panel(from, column, width, panel),
+            Some(bf16) => pair_panel(from, bf16, column, width, panel),
         });
     }
 
-    /// Packs a matrix whose panels the caller makes: given the first column and the panel's width, `fill` writes
-    /// the columns there are, inner index after inner index, and zeros beyond the last.
+    /// Packs a matrix of so many rows and columns whose panels the caller makes: given the first column and the panel's
+    /// width, `fill` writes the columns there are, word after word, and zeros beyond the last.
     pub(super) fn fill(
         &mut self,
-        depth: usize,
-        columns: usize,
+        size: (usize, usize),
+        pairs: Option<Bf16>,
         threads: usize,
         fill: impl Fn(usize, usize, &mut [f32]) + Sync,
     ) {
-        let (data, width) = self.make_room(depth, columns);
+        let (data, depth, width) = self.make_room(size, pairs);
         let work = |(number, panel): (usize, &mut [f32])| fill(number * width, width, panel);
         if threads > 1 && data.len() > WORTH_THREADS {
             data.par_chunks_mut(depth * width).enumerate().for_each(work);
@@ -121,16 +129,16 @@ impl Packed {
         }
     }
 
-    /// As [`fill`](Self::fill), but some inner indices of all panels at a time: given the first inner index and the
-    /// width, `fill` writes the same few rows of every panel.
+    /// As [`fill`](Self::fill), but some words of all panels at a time: given the first word's place in its column and
+    /// the width, `fill` writes the same few rows of words of every panel.
     pub(super) fn fill_rows(
         &mut self,
-        depth: usize,
-        columns: usize,
+        size: (usize, usize),
+        pairs: Option<Bf16>,
         threads: usize,
         fill: impl Fn(usize, usize, &mut [&mut [f32]]) + Sync,
     ) {
-        let (data, width) = self.make_room(depth, columns);
+        let (data, depth, width) = self.make_room(size, pairs);
         let worth_threads = threads > 1 && data.len() > WORTH_THREADS;
         let mut blocks: Vec<Vec<&mut [f32]>> = Vec::new();
         blocks.resize_with(depth.div_ceil(ROWS), Vec::new);
@@ -147,23 +155,75 @@ impl Packed {
         }
     }
 
-    /// The panels of a matrix of this size, with what was there before, and their width.
-    fn make_room(&mut self, depth: usize, columns: usize) -> (&mut [f32], usize) {
+    /// The panels of a matrix of this size, with what was there before, their depth in words and their width.
+    fn make_room(
+        &mut self,
+        (rows, columns): (usize, usize),
+        pairs: Option<Bf16>,
+    ) -> (&mut [f32], usize, usize) {
         let Tile { lanes, .. } = self.tile();
         let width = if columns <= lanes { lanes } else { 2 * lanes };
+        let depth = rows.div_ceil(numbers_in_a_word(pairs));
         let size = depth * columns.next_multiple_of(width);
-        (self.depth, self.columns, self.width) = (depth, columns, width);
+        (self.depth, self.columns, self.width, self.pairs) = (depth, columns, width, pairs);
         self.data.resize(size.max(self.data.len()), 0.0);
-        (&mut self.data[..size], width)
+        (&mut self.data[..size], depth, width)
     }
 
-    /// Rows `begin..begin + deep` of every panel.
+    /// Words `begin..begin + deep` of every panel's columns.
     pub(super) fn panels(&self, begin: usize, deep: usize) -> impl Iterator<Item = &[f32]> {
         let width = self.width;
         let all = &self.data[..self.depth * self.columns.next_multiple_of(width.max(1))];
         all.chunks_exact((self.depth * width).max(1))
             .map(move |panel| &panel[begin * width..(begin + deep) * width])
     }
+}
+
+/// How many numbers of a column or row a word holds.
+pub(super) fn numbers_in_a_word(pairs: Option<Bf16>) -> usize {
+    if pairs.is_some() { 2 } else { 1 }
+}
+
+/// As [`pack_panel`], in pairs. Either the numbers of a row or those of a column lie side by side.
+fn pair_panel(from: View<'_>, bf16: Bf16, column: usize, width: usize, panel: &mut [f32]) {
+    debug_assert!(from.column_step == 1 || from.row_step == 1, "neither rows nor columns lie in one piece");
+    let used = width.min(from.columns - column);
+    let at = column * from.column_step;
+    if from.column_step == 1 {
+        let row = |k: usize| &from.data[at + k * from.row_step..][..used];
+        for (word, to) in panel.chunks_exact_mut(width).enumerate() {
+            let (to, beyond) = to.split_at_mut(used);
+            let next = 2 * word + 1;
+            to.copy_from_slice(row(2 * word));
+            bf16.pair_rows(to, if next < from.rows { row(next) } else { &[0.0; WIDEST][..used] });
+            beyond.fill(0.0);
+        }
+        return;
+    }
+    widest(
+        #[inline(always)]
+        || {
+            for (number, to) in panel.chunks_mut(ROWS * width).enumerate() {
+                let begin = number * 2 * ROWS;
+                let numbers = (from.rows - begin).min(2 * ROWS);
+                for first in (0..width).step_by(SIDE) {
+                    let mut lines = [[0f32; ROWS]; SIDE];
+                    for (line, j) in lines.iter_mut().zip(first..used) {
+                        let column = &from.data[at + j * from.column_step + begin..][..numbers];
+                        bf16.pair_up(column, 1.0, &mut line[..numbers.div_ceil(2)]);
+                    }
+                    turn(
+                        vectors(),
+                        to,
+                        width,
+                        first..used,
+                        #[inline(always)]
+                        |j| &lines[j - first],
+                    );
+                }
+            }
+        },
+    );
 }
 
 fn pack_panel(from: View<'_>, column: usize, width: usize, panel: &mut [f32]) {
@@ -219,7 +279,7 @@ pub(super) fn turn<'a>(
     for (run, to) in panel.chunks_mut(SIDE * width).enumerate() {
         let mut square = [[0f32; SIDE]; SIDE];
         for (line, j) in square.iter_mut().zip(columns.clone()) {
-            fill_line(line, column(j).get(run * SIDE..).unwrap_or_default(), 1.0);
+            fill_line(line, column(j).get(run * SIDE..).unwrap_or_default(), None);
         }
         let square = transposed(vectors, square);
         for (line, to) in square.iter().zip(to.chunks_exact_mut(width)) {
@@ -228,97 +288,32 @@ pub(super) fn turn<'a>(
     }
 }
 
-/// As many numbers as there are, times a factor.
+/// As many numbers as there are, times a factor where there is one.
 #[inline(always)]
-fn fill_line(line: &mut [f32; SIDE], from: &[f32], factor: f32) {
+pub(super) fn fill_line(line: &mut [f32; SIDE], from: &[f32], factor: Option<f32>) {
     match from.first_chunk::<SIDE>() {
-        Some(from) => {
-            for (to, x) in line.iter_mut().zip(from) {
-                *to = x * factor;
-            }
-        }
+        Some(from) => *line = *from,
         None => {
             for (to, x) in line.iter_mut().zip(from) {
-                *to = x * factor;
+                *to = *x;
             }
+        }
+    }
+    if let Some(factor) = factor {
+        for x in line {
+            *x *= factor;
         }
     }
 }
 
 /// As many numbers as there is room for.
 #[inline(always)]
-fn put_line(line: &[f32; SIDE], to: &mut [f32]) {
+pub(super) fn put_line(line: &[f32; SIDE], to: &mut [f32]) {
     match to.first_chunk_mut::<SIDE>() {
         Some(to) => *to = *line,
         None => {
             for (to, x) in to.iter_mut().zip(line) {
                 *to = *x;
-            }
-        }
-    }
-}
-
-/// Packs rows `from..from + rows`, inner indices `begin..begin + deep`, in strips as high as the kernel: for each
-/// strip, inner index after inner index. Rows beyond the last are zeros.
-#[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "a block of a matrix, and how it is to be laid out")]
-pub(super) fn pack_left<const HEIGHT: usize>(
-    vectors: Arch,
-    a: View<'_>,
-    from: usize,
-    rows: usize,
-    begin: usize,
-    deep: usize,
-    factor: f32,
-    packed: &mut [f32],
-) {
-    for (strip, to) in packed.chunks_exact_mut(deep * HEIGHT).enumerate() {
-        let row = strip * HEIGHT;
-        let used = HEIGHT.min(rows - row);
-        let at = (from + row) * a.row_step + begin * a.column_step;
-        let to = to.as_chunks_mut::<HEIGHT>().0;
-        if a.row_step == 1 {
-            for (k, to) in to.iter_mut().enumerate() {
-                let from = &a.data[at + k * a.column_step..];
-                match from.first_chunk::<HEIGHT>() {
-                    Some(from) if used == HEIGHT => *to = from.map(|x| x * factor),
-                    _ => {
-                        *to = [0.0; HEIGHT];
-                        to.iter_mut().zip(&from[..used]).for_each(|(to, x)| *to = x * factor);
-                    }
-                }
-            }
-        } else {
-            turn_rows(
-                vectors,
-                to,
-                #[inline(always)]
-                |i| if i < used { &a.data[at + i * a.row_step..][..deep] } else { &[] },
-                factor,
-            );
-        }
-    }
-}
-
-/// Fills a strip from rows that lie in one piece each, square by square; an empty row gives zeros.
-#[inline(always)]
-fn turn_rows<'a, const HEIGHT: usize>(
-    vectors: Arch,
-    strip: &mut [[f32; HEIGHT]],
-    row: impl Fn(usize) -> &'a [f32],
-    factor: f32,
-) {
-    // Where the height is no multiple of the side, the last square begins earlier and does some rows again.
-    let last = HEIGHT.saturating_sub(SIDE);
-    for (run, to) in strip.chunks_mut(SIDE).enumerate() {
-        for first in (0..HEIGHT).step_by(SIDE).map(|first| first.min(last)) {
-            let mut square = [[0f32; SIDE]; SIDE];
-            for (i, line) in square.iter_mut().enumerate().take(HEIGHT - first) {
-                fill_line(line, row(first + i).get(run * SIDE..).unwrap_or_default(), factor);
-            }
-            let square = transposed(vectors, square);
-            for (line, to) in square.iter().zip(to.iter_mut()) {
-                put_line(line, &mut to[first..]);
             }
         }
     }

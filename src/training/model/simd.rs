@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use pulp::Arch;
 
+use super::bf16::Bf16;
+
 static CHOSEN: OnceLock<Arch> = OnceLock::new();
 
 /// The vectors that are used by this process.
@@ -22,6 +24,14 @@ pub fn without_avx512() -> bool {
 pub(super) fn narrower() -> Option<Arch> {
     #[cfg(target_arch = "x86_64")]
     return pulp::x86::V3::try_new().map(Arch::V3);
+    #[cfg(not(target_arch = "x86_64"))]
+    None
+}
+
+/// Pairs of rounded numbers multiplied by the processor, where it can and these are its vectors.
+pub(super) fn pairs() -> Option<Bf16> {
+    #[cfg(target_arch = "x86_64")]
+    return if matches!(vectors(), Arch::V4(_)) { Bf16::detect() } else { None };
     #[cfg(not(target_arch = "x86_64"))]
     None
 }

@@ -74,6 +74,37 @@ fn every_gradient_is_the_slope_of_the_loss() {
 }
 
 #[test]
+fn what_is_learned_from_rounded_numbers_points_the_same_way() {
+    if simd::pairs().is_none() {
+        return println!("this processor does not multiply bfloat16");
+    }
+    for (architecture, memory) in
+        [("llama", Memory::Normal), ("qwen2", Memory::Normal), ("llama", Memory::Low)]
+    {
+        let base = base(architecture);
+        let adapter = stirred(&base);
+        let text = text();
+        let [(exact, right), (rounded, found)] = [Precision::Single, Precision::Mixed].map(|precision| {
+            let settings = EngineSettings { memory, precision, ..EngineSettings::default() };
+            let mut engine = Engine::new(base.clone(), settings).unwrap();
+            let mut gradient = vec![0.0; adapter.values.len()];
+            let losses = engine.learn(&adapter, &sequences(&text), 1.0, &mut gradient).unwrap();
+            (total(&losses), gradient)
+        });
+        assert!((rounded / exact - 1.0).abs() < 5e-3, "{architecture}: {exact}, rounded {rounded}");
+        assert_ne!(rounded, exact, "rounded numbers were asked for");
+        for slot in adapter.slots() {
+            for (name, range) in [("A", slot.a.clone()), ("B", slot.b.clone())] {
+                let (right, found) = (&right[range.clone()], &found[range]);
+                let product = |a: &[f32], b: &[f32]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f32>();
+                let cosine = product(right, found) / (product(right, right) * product(found, found)).sqrt();
+                assert!(cosine > 0.999, "{architecture} {} {name}: {cosine}", slot.tensor());
+            }
+        }
+    }
+}
+
+#[test]
 fn b_moves_first_and_then_a() {
     let base = base("llama");
     let mut adapter = Adapter::new(base.shape(), LoraSettings { rank: 4, alpha: 8.0 }, 3);

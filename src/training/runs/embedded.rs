@@ -36,8 +36,8 @@ impl Backend for Embedded {
         let mut engine = Engine::new(base, engine_settings(job.settings, stop))
             .map_err(|error| RunFailure::file("threads", &error))?;
         let checkpoint = job.folder.join("checkpoint");
-        let base_hash = hash_of(job.base)?;
-        let trainer = Trainer::new(&settings, &train, Some(&checkpoint), base_hash.as_bytes());
+        let origin = [hash_of(job.base)?.as_bytes(), engine.numbers().as_bytes()].concat();
+        let trainer = Trainer::new(&settings, &train, Some(&checkpoint), &origin);
         let per_epoch = (train.len().div_ceil(settings.batch.max(1)) as u64).max(1);
         // Outlives a kill: a run that is taken up must judge as it would have without the break.
         let best_file = job.folder.join("best");
@@ -102,7 +102,7 @@ fn encode_all(encoder: &Encoder, chats: &[Vec<SpokenTurn>]) -> Result<Vec<Exampl
     Ok(examples)
 }
 
-/// Binds a checkpoint to the model's content, not to its name.
+/// A checkpoint belongs to the model's content, not to its name.
 fn hash_of(path: &std::path::Path) -> Result<blake3::Hash, RunFailure> {
     let mut hasher = blake3::Hasher::new();
     let read = std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hasher));

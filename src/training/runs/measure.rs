@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::RunFailure;
-use crate::config::{MemoryMode, Training};
+use crate::config::{self, MemoryMode, Training};
 use crate::session::{Role, SpokenTurn};
 use crate::training::artefact::read_adapter;
 use crate::training::gguf::{Gguf, GgufError};
 use crate::training::model::{
-    Adapter, Base, Engine, EngineSettings, Loss, Memory, ModelError, Sequence, Stopped,
+    Adapter, Base, Engine, EngineSettings, Loss, Memory, ModelError, Precision, Sequence, Stopped,
 };
 use crate::training::tokenizer::{ChatTemplate, Tokenizer};
 use crate::training::trainer::{Encoder, Example};
@@ -209,5 +209,9 @@ pub(super) fn engine_settings(settings: &Training, stop: &Arc<AtomicBool>) -> En
         MemoryMode::Normal => Memory::Normal,
         MemoryMode::Low => Memory::Low,
     };
-    EngineSettings { threads, memory, low_priority: true, stop: stop.clone() }
+    let precision = match settings.precision {
+        config::Precision::Mixed => Precision::Mixed,
+        config::Precision::Single => Precision::Single,
+    };
+    EngineSettings { threads, memory, precision, low_priority: true, stop: stop.clone() }
 }
