@@ -12,14 +12,20 @@ use crate::{Found, Outcome};
 pub(crate) struct Home {
     /// The folder of pipeline.toml.
     pub(crate) folder: PathBuf,
+    /// The daemon is started as the service does it that `atles service install` sets up.
+    like_the_service: bool,
 }
 
 impl Home {
     pub(crate) fn make(folder: PathBuf) -> std::io::Result<Self> {
-        let home = Home { folder };
+        let home = Home { folder, like_the_service: false };
         fs::create_dir_all(home.spool())?;
         fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml"), home.pipeline())?;
         Ok(home)
+    }
+
+    pub(crate) fn like_the_service(self) -> Self {
+        Home { like_the_service: true, ..self }
     }
 
     pub(crate) fn pipeline(&self) -> PathBuf {
@@ -55,6 +61,9 @@ impl Home {
         let program = std::env::var_os("ATLES_PROGRAM");
         let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_atles").into()));
         command.arg("--config").arg(self.pipeline()).env_remove("ATLES_CONFIG");
+        if self.like_the_service {
+            command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072");
+        }
         command
     }
 

@@ -5,11 +5,44 @@ use std::time::Duration;
 
 use crate::daemon::{Daemon, Home, count, wait};
 use crate::report::Report;
-use crate::{Bench, Outcome, sessions};
+use crate::{Bench, Found, Outcome, sessions};
+
+const WATCHED: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
-    let home = Home::make(bench.folder.join("idle"))?;
-    let daemon = Daemon::start(&home)?;
+    let by_hand = Home::make(bench.folder.join("idle"))?;
+    let as_service = Home::make(bench.folder.join("idle-service"))?.like_the_service();
+    report.part("idle", &["figure", "as `atles service install` starts it", "started by hand"]);
+    let (service, hand) = (idle(&as_service)?, idle(&by_hand)?);
+    report.row(&[
+        format!("processor time, {} s after 20 sessions of 10 KB", WATCHED.as_secs()),
+        format!("{:.2} % of a core", service.share),
+        format!("{:.2} % of a core", hand.share),
+    ]);
+    report.row(&[
+        "resident memory".into(),
+        format!("{:.1} MiB", service.resident),
+        format!("{:.1} MiB", hand.resident),
+    ]);
+    report.row(&["open descriptors".into(), service.descriptors.to_string(), hand.descriptors.to_string()]);
+    report.figure("cpu_percent", service.share);
+    report.figure("resident_mib", service.resident);
+    report.figure("by_hand.cpu_percent", hand.share);
+    report.figure("by_hand.resident_mib", hand.resident);
+    Ok(())
+}
+
+/// A daemon with nothing to do.
+struct Idle {
+    /// Per cent of a core.
+    share: f64,
+    /// MiB.
+    resident: f64,
+    descriptors: usize,
+}
+
+fn idle(home: &Home) -> Found<Idle> {
+    let daemon = Daemon::start(home)?;
     for number in 0..20 {
         let hidden = home.spool().join(format!(".{number}"));
         fs::write(&hidden, sessions::session(number, 10_000, 20))?;
@@ -18,18 +51,9 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
     wait(|| count(&home.done()) == 20);
     std::thread::sleep(Duration::from_secs(3));
     let before = daemon.cpu_seconds()?;
-    let watched = Duration::from_secs(30);
-    std::thread::sleep(watched);
-    let share = (daemon.cpu_seconds()? - before) / watched.as_secs_f64() * 100.0;
-    let resident = daemon.resident_mib()?;
-    report.part("idle", &["figure", "value"]);
-    report.row(&[
-        format!("processor time, {} s after 20 sessions of 10 KB", watched.as_secs()),
-        format!("{share:.2} % of a core"),
-    ]);
-    report.row(&["resident memory".into(), format!("{resident:.1} MiB")]);
-    report.row(&["open descriptors".into(), daemon.descriptors().to_string()]);
-    report.figure("cpu_percent", share);
-    report.figure("resident_mib", resident);
-    daemon.stop()
+    std::thread::sleep(WATCHED);
+    let share = (daemon.cpu_seconds()? - before) / WATCHED.as_secs_f64() * 100.0;
+    let (resident, descriptors) = (daemon.resident_mib()?, daemon.descriptors());
+    daemon.stop()?;
+    Ok(Idle { share, resident, descriptors })
 }
