@@ -73,9 +73,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// The inode of the file that is being written in place now.
+    /// The inode of the file that is being written in place now; `None` where its writer paused for longer than it is
+    /// waited for, as on a machine that has too much to do.
     pub(crate) fn being_written(&self) -> Option<u64> {
-        self.unfinished.as_ref().map(|one| one.file.metadata().unwrap().ino())
+        let one = self.unfinished.as_ref().filter(|one| one.written.elapsed() < GRACE)?;
+        Some(one.file.metadata().unwrap().ino())
     }
 
     fn new_chat(&mut self) -> Chat {
