@@ -310,6 +310,7 @@ impl Making<'_> {
 
     /// Adds up what was entered; from then on the store is whole.
     fn finish(mut self) -> Result<u64, StateError> {
+        self.flush()?;
         let totals = &mut self.totals;
         for (identity, record) in &self.entered {
             totals.sessions += 1;

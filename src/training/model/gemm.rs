@@ -175,6 +175,10 @@ impl Left<'_> {
         let Left { vectors, a, from, rows, factor } = self;
         let high = rows.next_multiple_of(HEIGHT);
         let pairs = parts.iter().flatten().next().and_then(|part| part.b.pairs);
+        debug_assert!(
+            parts.iter().flatten().all(|part| part.b.pairs.is_some() == pairs.is_some()),
+            "one packing of the left-hand side serves all parts"
+        );
         let words = a.columns.div_ceil(numbers_in_a_word(pairs));
         room.resize((high * DEPTH.min(words)).max(room.len()), 0.0);
         for begin in (0..words).step_by(DEPTH) {
