@@ -53,10 +53,11 @@ impl<'a> Writer<'a> {
         }
     }
 
-    /// Drops files whole, of every kind.
+    /// Drops files whole; of six, one of each kind, for a failpoint may be one that only a broken file comes to.
     pub(crate) fn drop_some(&mut self, count: usize) {
-        for _ in 0..count {
-            match self.dice.below(6) {
+        let first = self.dice.below(6);
+        for nth in 0..count {
+            match (first + nth) % 6 {
                 0 | 1 => self.drop_new(),
                 2 => self.drop_revision(),
                 3 => self.drop_again(),
