@@ -43,7 +43,9 @@ impl Log {
     }
 
     pub(super) fn finish(self) -> Option<(Session, bool)> {
-        let text = |value: &Value| value.as_str().map(|text| clean(text.into()));
+        let text = |value: &Value| {
+            value.as_str().map(|text| clean(text.into())).filter(|text| !text.trim().is_empty())
+        };
         let session_id = text(&self.state["sessionId"])?;
         let (mut messages, mut open, mut model) = (Vec::new(), false, None);
         for request in self.state["requests"].as_array().map(Vec::as_slice).unwrap_or_default() {

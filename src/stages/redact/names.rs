@@ -1,5 +1,9 @@
 //! What the name of a field or variable promises of its value.
 
+use std::borrow::Cow;
+
+use super::scope::placeholders;
+
 const PASSWORDS: &[&str] = &[
     "password",
     "passwd",
@@ -122,9 +126,18 @@ fn words(name: &str) -> Vec<String> {
     words
 }
 
+/// The name with a word that says nothing for each placeholder, whose label may read like the name of a password.
+fn without_placeholders(name: &str) -> Cow<'_, str> {
+    let mut said = Cow::Borrowed(name);
+    for range in placeholders(name).collect::<Vec<_>>().into_iter().rev() {
+        said.to_mut().replace_range(range, " value ");
+    }
+    said
+}
+
 /// What the name of a field promises; `None` for names of ordinary things.
 pub(super) fn promise(name: &str) -> Option<Promise> {
-    let mut words = words(name);
+    let mut words = words(&without_placeholders(name));
     while words.len() > 1
         && words.last().is_some_and(|w| TAILS.contains(&w.as_str()) || w.parse::<u16>().is_ok())
     {
@@ -164,5 +177,7 @@ mod tests {
         {
             assert_eq!(promise(name), None, "{name}");
         }
+        assert_eq!(promise("curl -u bob:<PASSWORD_1>"), None);
+        assert_eq!(promise("<EMAIL_1> password"), Some(Promise::Password));
     }
 }
