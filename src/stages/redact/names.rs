@@ -130,7 +130,7 @@ fn words(name: &str) -> Vec<String> {
 fn without_placeholders(name: &str) -> Cow<'_, str> {
     let mut said = Cow::Borrowed(name);
     for range in placeholders(name).collect::<Vec<_>>().into_iter().rev() {
-        said.to_mut().replace_range(range, " value ");
+        said.to_mut().replace_range(range, " something ");
     }
     said
 }
