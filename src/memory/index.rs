@@ -28,6 +28,12 @@ const STEP_SESSIONS: usize = 64;
 /// Sessions of a user from which on they go into the blocks of their terms. Few in the tests, so that theirs get there.
 const WORTH_MERGING: usize = if cfg!(test) { 3 } else { 16 };
 
+/// The most that wait: whoever reads looks through them all.
+const MOST_WAITING: usize = 4 * WORTH_MERGING;
+
+/// One session may wait for so many that a user has: the more there are, the more pages a merge touches.
+const SESSIONS_A_WAITING_ONE: usize = 32;
+
 /// A step brings the sessions of one user into the blocks for each so many sessions it indexes: more than come, and yet
 /// few, so that no step takes long.
 const SESSIONS_A_MERGE: usize = 8;
@@ -209,15 +215,15 @@ impl Gathered {
     fn write(&self, conn: &Connection) -> Result<(), MemoryError> {
         let mut waiting = Vec::new();
         for (user, sessions) in &self.0 {
-            add_to_totals(conn, *user, sessions)?;
+            let worth = worth_merging(add_to_totals(conn, *user, sessions)?);
             let count = recent::count(conn, *user)? + sessions.len();
-            waiting.push((count, user, sessions));
+            waiting.push((count.checked_sub(worth), user, sessions));
         }
-        // Those with most come first.
+        // Those that are furthest beyond what may wait come first.
         waiting.sort_unstable_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(b.1)));
         let merges = self.0.values().map(Vec::len).sum::<usize>().div_ceil(SESSIONS_A_MERGE);
-        for (number, (count, user, sessions)) in waiting.into_iter().enumerate() {
-            if count >= WORTH_MERGING && number < merges {
+        for (number, (overdue, user, sessions)) in waiting.into_iter().enumerate() {
+            if overdue.is_some() && number < merges {
                 merge(conn, *user, sessions)?;
             } else {
                 for (session, read) in sessions {
@@ -229,14 +235,25 @@ impl Gathered {
     }
 }
 
-fn add_to_totals(conn: &Connection, user: i64, sessions: &[(i64, ReadSession)]) -> Result<(), MemoryError> {
+/// How many sessions of a user who has so many are worth a merge.
+fn worth_merging(sessions: usize) -> usize {
+    (sessions / SESSIONS_A_WAITING_ONE).clamp(WORTH_MERGING, MOST_WAITING)
+}
+
+/// Adds to the sums of a user; how many sessions these are now.
+fn add_to_totals(
+    conn: &Connection,
+    user: i64,
+    sessions: &[(i64, ReadSession)],
+) -> Result<usize, MemoryError> {
     let sql = "INSERT INTO index_users(user, sessions, turns, words) VALUES (?, ?, ?, ?) ON CONFLICT (user)
                    DO UPDATE SET sessions = sessions + excluded.sessions, turns = turns + excluded.turns,
-                                 words = words + excluded.words";
+                                 words = words + excluded.words
+                   RETURNING sessions";
     let turns: u64 = sessions.iter().map(|(_, read)| read.turns).sum();
     let words: u64 = sessions.iter().map(|(_, read)| read.words).sum();
-    conn.prepare_cached(sql)?.execute(params![user, sessions.len() as i64, turns, words])?;
-    Ok(())
+    let mut statement = conn.prepare_cached(sql)?;
+    Ok(statement.query_row(params![user, sessions.len() as i64, turns, words], |row| row.get(0))?)
 }
 
 /// Brings what waits of a user, and these sessions after it, into the blocks of their terms: in the order of the table,

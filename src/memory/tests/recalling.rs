@@ -135,6 +135,21 @@ fn a_session_that_is_taken_back_or_replaced_is_found_no_more() {
 }
 
 #[test]
+fn of_a_user_with_ever_more_sessions_each_is_found_and_few_wait_for_the_index() {
+    let mut world = World::new();
+    let mut most_waiting = 0;
+    for number in 0..400 {
+        world.store(chat(&format!("c{number}")).says(&format!("pelican number{number}")));
+        world.index_all();
+        most_waiting = most_waiting.max(world.count("SELECT count(*) FROM index_recent"));
+    }
+    assert!((4..=12).contains(&most_waiting), "{most_waiting} wait");
+    for number in [0, 3, 200, 398, 399] {
+        assert_eq!(ask(&world, &format!("number{number}")), [format!("c{number}#0")]);
+    }
+}
+
+#[test]
 fn hostile_questions_get_an_answer_or_none_and_never_an_error() {
     let mut world = World::new();
     world.store(chat("a").says("say \"pelican\" 😀 我喜欢猫").says("пеликан на озере"));
