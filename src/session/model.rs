@@ -127,12 +127,15 @@ impl Session {
         self.messages.iter().map(|message| words(&message.text)).sum()
     }
 }
-/// Counts where a word begins, without a branch or a step that waits for the one before: the processor does that for
-/// many bytes at once.
+/// Counts where a word begins: in pieces whose count fits into a byte, so that the processor does many at once.
 fn words(text: &str) -> u64 {
+    const PIECE: usize = u8::MAX as usize;
     let bytes = text.as_bytes();
     let first = bytes.first().is_some_and(|byte| !byte.is_ascii_whitespace());
     let behind = bytes.get(1..).unwrap_or_default();
     let begins = |(before, byte): (&u8, &u8)| before.is_ascii_whitespace() & !byte.is_ascii_whitespace();
-    u64::from(first) + bytes.iter().zip(behind).filter(|pair| begins(*pair)).count() as u64
+    let in_piece = |(before, behind): (&[u8], &[u8])| -> u8 {
+        before.iter().zip(behind).map(|pair| u8::from(begins(pair))).sum()
+    };
+    u64::from(first) + bytes.chunks(PIECE).zip(behind.chunks(PIECE)).map(in_piece).map(u64::from).sum::<u64>()
 }

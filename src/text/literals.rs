@@ -63,16 +63,16 @@ impl Literals {
     /// Calls back with the number of each literal and where it stands, in no order that means anything.
     pub(crate) fn each(&self, text: &str, mut found: impl FnMut(usize, Range<usize>)) {
         let bytes = text.as_bytes();
-        let windows = bytes.windows(4).map(|four| low([four[0], four[1], four[2], four[3]]));
-        let last = match *bytes {
-            [.., a, b, c] => Some(low([a, b, c, 0])),
-            _ => None,
-        };
-        for (at, window) in windows.chain(last).enumerate() {
-            let (word, bit) = place(window);
-            if self.filter[word] >> bit & 1 == 1 {
+        let mut judge = |at, window| {
+            if self.may_be_known(window) {
                 self.look(bytes, at, window, &mut found);
             }
+        };
+        for (at, four) in bytes.windows(4).enumerate() {
+            judge(at, low([four[0], four[1], four[2], four[3]]));
+        }
+        if let [before @ .., a, b, c] = bytes {
+            judge(before.len(), low([*a, *b, *c, 0]));
         }
         for number in &self.short {
             self.search(bytes, *number, &mut found);
@@ -84,6 +84,13 @@ impl Literals {
         let mut any = false;
         self.each(text, |_, _| any = true);
         any
+    }
+
+    /// Whether the filter has a window; of those that belong to no literal it has a few.
+    #[inline]
+    fn may_be_known(&self, window: u32) -> bool {
+        let (word, bit) = place(window);
+        self.filter[word] >> bit & 1 == 1
     }
 
     /// Compares the literals that a window belongs to with what stands there.

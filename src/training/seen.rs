@@ -201,7 +201,7 @@ struct Walk {
 struct Index {
     capacity: usize,
     entries: Vec<Entry>,
-    /// First entry of each chain: 65,536 chains a block.
+    /// First entry of each chain: 65,536 chains a block. Empty until something is added.
     heads: Vec<Slot>,
     /// First entry of each session.
     sessions: HashMap<u64, Slot>,
@@ -216,7 +216,7 @@ impl Index {
         Index {
             capacity: capacity.clamp(1, u32::MAX as usize - 1),
             entries: Vec::new(),
-            heads: vec![0; BLOCKS << 16],
+            heads: Vec::new(),
             sessions: HashMap::new(),
             free: 0,
             live: 0,
@@ -230,7 +230,7 @@ impl Index {
         let mut near = vec![false; signatures.len()];
         let mut walks: Vec<Walk> = Vec::with_capacity(signatures.len() * BLOCKS);
         for (which, signature) in signatures.iter().enumerate() {
-            let head = |block| self.heads[chain(*signature, block)];
+            let head = |block| self.heads.get(chain(*signature, block)).copied().unwrap_or(0);
             walks.extend((0..BLOCKS).map(|block| Walk { which, block, at: head(block) }));
         }
         loop {
@@ -251,6 +251,9 @@ impl Index {
     }
 
     fn add(&mut self, owner: u64, holder: u32, signature: u64) {
+        if self.heads.is_empty() {
+            self.heads = vec![0; BLOCKS << 16];
+        }
         let slot = self.vacancy();
         let mut next = [0; BLOCKS];
         for (block, next) in next.iter_mut().enumerate() {
