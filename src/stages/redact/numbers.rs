@@ -300,7 +300,13 @@ fn ip_v6(text: &str, start: usize) -> Option<Range<usize>> {
     if !matches!(rest.first(), Some(b'2' | b'3')) || !Left::Alone.allows(bytes, start) {
         return None;
     }
-    let length = rest.iter().take(46).take_while(|b| b.is_ascii_hexdigit() || **b == b':').count();
+    let of_address = |b: &&u8| b.is_ascii_hexdigit() || **b == b':';
+    // The end of a longer chain is none; before one group there may be a label.
+    let before = bytes.get(..start)?.iter().rev().take(46).take_while(of_address);
+    if before.filter(|b| **b == b':').nth(1).is_some() {
+        return None;
+    }
+    let length = rest.iter().take(46).take_while(of_address).count();
     let mut address = text.get(start..start + length)?;
     if bytes.get(start + 4) != Some(&b':') {
         return None;
@@ -398,6 +404,7 @@ mod tests {
             "section 3.1.2.4",
             "OID 1.3.6.1.4.1.311",
             "std::fs::abc 2001:db8::1 fe80::1",
+            "3704:3704:3704:3704:3704:3704:3704:3704:3704:3704:3704:3704",
             "4111111111111112",
             "order 100200300-12",
             "999-99-9999 000-12-3456",
