@@ -61,6 +61,8 @@ impl Home {
         let program = std::env::var_os("ATLES_PROGRAM");
         let mut command = Command::new(program.unwrap_or_else(|| env!("CARGO_BIN_EXE_atles").into()));
         command.arg("--config").arg(self.pipeline()).env_remove("ATLES_CONFIG");
+        // A base that this machine has would be trained while something else is measured.
+        command.env("ATLES_CACHE", self.pipeline().with_file_name("cache"));
         if self.like_the_service {
             command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072");
         }
