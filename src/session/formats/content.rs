@@ -36,6 +36,11 @@ pub(super) fn clean(text: Cow<'_, str>) -> String {
     if memchr::memchr(0, text.as_bytes()).is_none() { text.into_owned() } else { text.replace('\0', "") }
 }
 
+/// An id or a name: a text [`clean`] and not blank.
+pub(super) fn name(text: Cow<'_, str>) -> Option<String> {
+    Some(clean(text)).filter(|text| !text.trim().is_empty())
+}
+
 /// A mark for something that is not text, such as `[file: notes.pdf]`. The name comes from outside: it is clipped, and
 /// cannot close the mark.
 pub(super) fn mark(what: &str, name: Option<&str>) -> String {

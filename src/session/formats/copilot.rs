@@ -1,6 +1,6 @@
 use serde_json::{Map, Value};
 
-use super::content::clean;
+use super::content::{clean, name};
 use super::doc::{Doc, Kind};
 use super::error::DecodeError;
 use super::sink::{Sink, Skip};
@@ -43,9 +43,7 @@ impl Log {
     }
 
     pub(super) fn finish(self) -> Option<(Session, bool)> {
-        let text = |value: &Value| {
-            value.as_str().map(|text| clean(text.into())).filter(|text| !text.trim().is_empty())
-        };
+        let text = |value: &Value| name(value.as_str()?.into());
         let session_id = text(&self.state["sessionId"])?;
         let (mut messages, mut open, mut model) = (Vec::new(), false, None);
         for request in self.state["requests"].as_array().map(Vec::as_slice).unwrap_or_default() {

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::content::clean;
+use super::content::name;
 use super::decode::Format;
 use super::detect::{self, Shape};
 use super::doc::{Doc, Whole};
@@ -129,7 +129,7 @@ impl<'a> Transcript<'a> {
 /// Takes what a line says of its session out of the message's metadata.
 fn taken(message: &mut Message, key: &str) -> Option<String> {
     match message.metadata.remove(key)? {
-        Value::String(text) => Some(clean(text.into())).filter(|text| !text.trim().is_empty()),
+        Value::String(text) => name(text.into()),
         Value::Number(number) => Some(number.to_string()),
         _ => None,
     }

@@ -82,7 +82,7 @@ pub(super) fn label(doc: Doc<'_>) -> Result<Option<String>, DecodeError> {
     match doc.kind() {
         Kind::Null => Ok(None),
         Kind::Number => Ok(Some(doc.raw().to_owned())),
-        Kind::Text => Ok(doc.text().map(content::clean).filter(|text| !text.trim().is_empty())),
+        Kind::Text => Ok(doc.text().and_then(content::name)),
         Kind::Object | Kind::List | Kind::Bool => Err(doc.wrong("text")),
     }
 }
