@@ -149,7 +149,7 @@ fn hundreds_of_files_at_once_are_all_learned_once() {
         home.drop_file(format!("{number}.json"), numbered_chat(number));
     }
     wait_until("all are done", || home.done().len() == FILES);
-    wait_until("all small files are written", || home.master_log().len() == FILES);
+    wait_until("all small files are written", || home.logged() == FILES);
     let report = home.status();
     assert_eq!(report["totals"]["sessions"], FILES, "{report}");
     assert_eq!(report["totals"]["messages"], 2 * FILES);

@@ -180,7 +180,7 @@ fn a_longer_revision_takes_the_place_of_the_earlier_one_everywhere() {
 
     home.drop_file("tea.json", chat("tea", &[TEA[0], TEA[1], more[0], more[1]]));
     wait_until("settled", || home.done().len() == 2);
-    wait_until("the small files are written", || home.master_log().len() == 2);
+    wait_until("the small files are written", || home.logged() == 2);
     assert_eq!((home.total("sessions"), home.total("revisions"), home.total("messages")), (1, 1, 4));
     assert_eq!((home.total("examples"), home.total("duplicates")), (2, 0));
 

@@ -337,7 +337,13 @@ impl Home {
         self.count(&format!("SELECT {mark} >= max(id) FROM sessions")) == 1
     }
 
-    /// The lines of the master log.
+    /// How many lines of the master log are written to their end: a reader may see the last one half appended.
+    pub(crate) fn logged(&self) -> usize {
+        let text = fs::read(self.path("logs/master_log.jsonl")).unwrap_or_default();
+        text.into_iter().filter(|&byte| byte == b'\n').count()
+    }
+
+    /// The lines of the master log, while nothing is being appended.
     pub(crate) fn master_log(&self) -> Vec<Value> {
         let text = fs::read_to_string(self.path("logs/master_log.jsonl")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
