@@ -32,6 +32,9 @@ pub(super) fn run(config: Option<&Path>, args: &Args) -> Exit {
         let launch = Launch { command: &args.command, no_wait: args.no_wait, keep: args.keep };
         return launch::run(config, &launch);
     }
+    if !args.once {
+        platform::start_with_lean_allocator();
+    }
     let services = Services::default();
     let loaded = match open::config(config, &services) {
         Ok(loaded) => loaded,

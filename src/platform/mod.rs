@@ -1,5 +1,6 @@
 //! What differs between operating systems, each with a portable fallback.
 
+mod allocator;
 mod clock;
 mod crash;
 mod files;
@@ -8,6 +9,7 @@ mod launch;
 mod process;
 pub(crate) mod program;
 
+pub use allocator::start_with_lean_allocator;
 pub use clock::Clock;
 pub use crash::{failpoint, hurried, sync_point};
 pub use files::{

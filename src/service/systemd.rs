@@ -21,8 +21,6 @@ RestartPreventExitStatus=78
 TimeoutStopSec={stop_seconds}
 Nice=5
 UMask=0077
-# Buffers that are given back leave the process at once: some 6 MiB less while nothing happens (glibc only).
-Environment=GLIBC_TUNABLES=glibc.malloc.mmap_threshold=131072
 
 # What the daemon, and the programs of its `exec` stages, may never do. Where a program needs more:
 # systemctl --user edit {name}
@@ -103,8 +101,6 @@ mod tests {
         TimeoutStopSec=30
         Nice=5
         UMask=0077
-        # Buffers that are given back leave the process at once: some 6 MiB less while nothing happens (glibc only).
-        Environment=GLIBC_TUNABLES=glibc.malloc.mmap_threshold=131072
 
         # What the daemon, and the programs of its `exec` stages, may never do. Where a program needs more:
         # systemctl --user edit atles

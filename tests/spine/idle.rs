@@ -76,3 +76,15 @@ fn an_idle_hour_costs_neither_memory_nor_descriptors() {
     eprintln!("{hours} idle hours: {early} KiB, then {late} KiB; {still} descriptors");
     daemon.stop();
 }
+
+/// What is said of memory in docs/BENCHMARKS.md counts for a daemon that was started by hand, too.
+#[test]
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+fn a_daemon_runs_with_an_allocator_that_gives_large_buffers_back() {
+    let home = Home::with(&Pipeline::new());
+    let daemon = home.start();
+    let environment = fs::read(format!("/proc/{}/environ", daemon.pid())).unwrap();
+    let settings = environment.split(|byte| *byte == 0).find(|entry| entry.starts_with(b"GLIBC_TUNABLES="));
+    assert!(settings.is_some_and(|settings| settings.ends_with(b"glibc.malloc.mmap_threshold=131072")));
+    daemon.stop();
+}
