@@ -7,6 +7,7 @@
 
 mod courier;
 mod journal;
+mod master_log;
 mod record;
 
 pub use courier::{Courier, Settled};
