@@ -8,6 +8,7 @@ pub struct SpokenTurn {
     /// Who speaks.
     pub role: Role,
     /// What is said.
+    #[serde(serialize_with = "crate::text::json::text")]
     pub text: String,
     /// Whether an assistant's turn is worth learning; others are context anyway.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]

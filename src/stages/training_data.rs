@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -11,8 +12,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::pipeline::{Problem, Services, Stage, StageConfig, StageContext, StageError, Verdict};
 use crate::session::{Effect, Envelope, Learned, Rating, Role, Session};
+use crate::text::reading::Readings;
 use crate::training::examples::{Exchange, Format, Turn, exchanges};
-use crate::training::{OwnExamples, SeenExamples, quality, signature};
+use crate::training::{OwnExamples, Said, SeenExamples, quality, signature_of};
 
 /// Writes each good answer of the assistant, with what led to it, as a line of training data.
 ///
@@ -161,7 +163,7 @@ impl Stage for TrainingData {
         for skip in judged.iter().filter_map(|one| one.skip) {
             *skipped.entry(skip).or_insert(0) += 1;
         }
-        let unique = distinct(&judged);
+        let unique = distinct(&judged, &envelope.session, &envelope.readings);
         let good = judged.iter().filter(|one| one.skip.is_none()).count();
         let signatures: Vec<u64> = unique.iter().map(|one| one.signature).collect();
         let ours: Vec<bool> = if cx.dry_run {
@@ -318,11 +320,16 @@ fn disputed(learned: &Learned) -> Vec<usize> {
 }
 
 /// The exchanges that are not skipped, each once.
-fn distinct(judged: &[Judged<'_>]) -> Vec<Candidate> {
+fn distinct(judged: &[Judged<'_>], session: &Session, readings: &Readings) -> Vec<Candidate> {
+    let said = |text, messages: &Range<usize>| {
+        let alone = session.messages.get(messages.start).is_some_and(|message| message.text.trim() == text);
+        Said { text, reading: readings.known(messages.start).filter(|_| alone) }
+    };
     let mut own = OwnExamples::default();
     let good = judged.iter().enumerate().filter(|(_, one)| one.skip.is_none());
-    good.filter_map(|(index, one)| {
-        let signature = signature(&one.exchange.question, &one.exchange.answer);
+    good.filter_map(|(index, Judged { exchange, .. })| {
+        let question = said(&exchange.question, &exchange.asked);
+        let signature = signature_of(question, said(&exchange.answer, &exchange.answered));
         own.add(signature).then_some(Candidate { index, signature })
     })
     .collect()

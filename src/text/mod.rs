@@ -1,6 +1,8 @@
 //! Reading prose: what several stages share.
 
+pub(crate) mod bytes;
 mod code;
+pub(crate) mod json;
 pub mod language;
 pub(crate) mod literals;
 mod normal;

@@ -50,4 +50,9 @@ impl Readings {
             None => fresh(),
         }
     }
+
+    /// The reading of a message, if somebody asked for it before.
+    pub(crate) fn known(&self, message: usize) -> Option<&Reading> {
+        Some(self.0.get(message)?.get()?)
+    }
 }

@@ -56,6 +56,18 @@ impl WordId {
 /// stands behind them is read along and cut off.
 #[inline]
 fn hash(text: &str, range: &Range<usize>, fold: u64) -> WordId {
+    let length = range.len();
+    match text.as_bytes().get(range.start..).and_then(|rest| rest.first_chunk::<8>()) {
+        Some(eight) if length <= 8 => {
+            WordId(mix(length as u64, cut(u64::from_le_bytes(*eight) | fold, length)))
+        }
+        _ => hash_any(text, range, fold),
+    }
+}
+
+/// The same for long words, and for those near the end of their text.
+#[inline(never)]
+fn hash_any(text: &str, range: &Range<usize>, fold: u64) -> WordId {
     let bytes = text.as_bytes().get(range.start..).unwrap_or_default();
     let mut left = range.len().min(bytes.len());
     let (mut hash, mut at) = (left as u64, 0);
@@ -66,13 +78,18 @@ fn hash(text: &str, range: &Range<usize>, fold: u64) -> WordId {
                 None => bytes[at..].iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
             };
         if left <= 8 {
-            // Two shifts, since one by all 64 bits cannot be written.
-            let cut = !(u64::MAX << (4 * left) << (4 * left));
-            return WordId(mix(hash, eight & cut));
+            return WordId(mix(hash, cut(eight, left)));
         }
         hash = mix(hash, eight);
         (at, left) = (at + 8, left - 8);
     }
+}
+
+/// The first bytes of eight.
+#[inline]
+fn cut(eight: u64, length: usize) -> u64 {
+    // Two shifts, since one by all 64 bits cannot be written.
+    eight & !(u64::MAX << (4 * length) << (4 * length))
 }
 
 #[inline]

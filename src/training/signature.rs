@@ -1,3 +1,4 @@
+use crate::text::reading::Reading;
 use crate::text::word_hash::WordId;
 use crate::text::words::each_byte_run;
 
@@ -11,13 +12,30 @@ use crate::text::words::each_byte_run;
 ///
 /// Signatures are kept in the state store: a change of this function needs the stored ones recomputed.
 pub fn signature(question: &str, answer: &str) -> u64 {
+    signature_of(Said { text: question, reading: None }, Said { text: answer, reading: None })
+}
+
+/// A question or an answer, and what is known of it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Said<'a> {
+    pub(crate) text: &'a str,
+    /// Of this text, but for white space around it.
+    pub(crate) reading: Option<&'a Reading>,
+}
+
+/// The same [`signature`], where the words may have been read before.
+pub(crate) fn signature_of(question: Said<'_>, answer: Said<'_>) -> u64 {
     let mut words = Words::default();
-    words.read(question);
-    words.read(answer);
+    for said in [question, answer] {
+        match said.reading.filter(|_| said.text.is_ascii()) {
+            Some(reading) => words.take(reading),
+            None => words.read(said.text),
+        }
+    }
     let words = words.voting();
     if words.is_empty() {
         // Nothing but marks and emoji: only the very same text is the same.
-        return mix([question, "\0", answer].iter().fold(1, |hash, text| {
+        return mix([question.text, "\0", answer.text].iter().fold(1, |hash, text| {
             text.bytes().fold(hash, |hash, byte| mix(hash.rotate_left(8) ^ u64::from(byte)))
         }));
     }
@@ -39,14 +57,28 @@ struct Words {
 }
 
 impl Words {
-    fn read(&mut self, text: &str) {
+    fn make_room(&mut self, text: &str) {
         self.long.reserve(text.len() / 8);
         self.short.reserve(text.len() / 8);
+    }
+
+    /// The words of a text of ASCII that was read before.
+    fn take(&mut self, reading: &Reading) {
+        self.make_room(&reading.lower);
+        // Folding, which costs no look at the text, takes `_` for another letter.
+        let plain = memchr::memchr(b'_', reading.lower.as_bytes()).is_none();
+        for run in &reading.runs {
+            let id = if plain { run.id } else { WordId::folded(&reading.lower, &run.range) };
+            self.add(run.range.len(), id);
+        }
+    }
+
+    fn read(&mut self, text: &str) {
+        self.make_room(text);
         let ascii = text.is_ascii();
         each_byte_run(text, |range| match text.get(range.clone()) {
             Some(run) if !ascii && !run.is_ascii() => self.read_beyond_ascii(run),
-            _ if range.len() < LONG => self.short.push(WordId::folded(text, &range).number()),
-            _ => self.long.push(WordId::folded(text, &range).number()),
+            _ => self.add(range.len(), WordId::folded(text, &range)),
         });
     }
 
@@ -59,7 +91,7 @@ impl Words {
             if c.is_alphanumeric() && !lone {
                 word.extend(c.to_lowercase());
             } else if !word.is_empty() {
-                self.add(&word);
+                self.add(word.len(), WordId::of(&word));
                 word.clear();
             }
             if lone {
@@ -68,12 +100,12 @@ impl Words {
             before = lone.then_some(c);
         }
         if !word.is_empty() {
-            self.add(&word);
+            self.add(word.len(), WordId::of(&word));
         }
     }
 
-    fn add(&mut self, word: &str) {
-        if word.len() < LONG { self.short.push(hash(word)) } else { self.long.push(hash(word)) }
+    fn add(&mut self, bytes: usize, word: WordId) {
+        if bytes < LONG { self.short.push(word.number()) } else { self.long.push(word.number()) }
     }
 
     /// Those that have a vote.
@@ -219,6 +251,19 @@ mod tests {
     fn without_words_only_the_same_text_is_the_same() {
         assert_eq!(signature("🎉", "?!"), signature("🎉", "?!"));
         assert!((signature("🎉", "?!") ^ signature("🎉", "!?")).count_ones() > 3);
+    }
+
+    #[test]
+    fn what_was_read_before_has_the_same_signature() {
+        let texts = ["Call `read_line` TWICE, x1 and", " a_b_c \n", "“Use” é a_b", "plain words only", ""];
+        for (question, answer) in texts.iter().flat_map(|a| texts.map(|b| (*a, b))) {
+            let readings = [question, answer].map(Reading::of);
+            let said = |at: usize, text| Said { text, reading: readings.get(at) };
+            assert_eq!(
+                signature_of(said(0, question.trim()), said(1, answer.trim())),
+                signature(question.trim(), answer.trim())
+            );
+        }
     }
 
     #[test]

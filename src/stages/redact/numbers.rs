@@ -8,6 +8,7 @@ use super::checks;
 use super::phone::phone;
 use super::rules::position;
 use super::shape::{ALNUM, DIGIT, HEX, Left, Part, URL64, end_of, just, last_bytes, past_escape, run};
+use crate::text::bytes::find;
 
 /// Positions of the rules that need this pass, where they are on.
 #[derive(Debug, Clone, Copy)]
@@ -59,8 +60,7 @@ pub(super) fn scan(text: &str, wanted: &Wanted, report: &mut dyn FnMut(usize, Ra
     let bytes = text.as_bytes();
     let (mut at, mut token_end) = (0, 0);
     let mut groups = Vec::new();
-    while let Some(found) = bytes.get(at..).and_then(|rest| rest.iter().position(u8::is_ascii_digit)) {
-        let first = at + found;
+    while let Some(first) = find(bytes, at, |byte| byte.is_ascii_digit()) {
         collect(text, first, &mut groups);
         for group in groups.iter() {
             if group.start >= token_end {

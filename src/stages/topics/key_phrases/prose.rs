@@ -141,11 +141,15 @@ impl Iterator for Words<'_> {
                 self.end = run.end;
                 continue;
             }
-            self.end = self.join(run.end);
-            if self.goes_on(self.end) {
-                self.pass_chunk(self.end);
-                self.passed = true;
-                continue;
+            self.end = run.end;
+            // Most words are followed by a blank, and nothing else need be looked at.
+            if self.byte(run.end) != b' ' {
+                self.end = self.join(run.end);
+                if self.goes_on(self.end) {
+                    self.pass_chunk(self.end);
+                    self.passed = true;
+                    continue;
+                }
             }
             let range = run.start..self.end;
             return Some(Word {
