@@ -7,6 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::session::{Role, Session};
+use crate::text::json;
 
 /// What the user said until the assistant spoke, and what the assistant answered until the user spoke again.
 ///
@@ -95,8 +96,11 @@ pub struct Turn<'a> {
 
 #[derive(Serialize)]
 struct Alpaca<'a> {
+    #[serde(serialize_with = "json::text")]
     instruction: &'a str,
+    #[serde(serialize_with = "json::text")]
     output: &'a str,
+    #[serde(serialize_with = "json::text")]
     context: &'a str,
 }
 
@@ -108,6 +112,7 @@ struct Messages<'a> {
 #[derive(Serialize)]
 struct Message<'a> {
     role: &'static str,
+    #[serde(serialize_with = "json::text")]
     content: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u8>,
@@ -121,6 +126,7 @@ struct Conversations<'a> {
 #[derive(Serialize)]
 struct Said<'a> {
     from: &'static str,
+    #[serde(serialize_with = "json::text")]
     value: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     weight: Option<u8>,

@@ -29,3 +29,4 @@ pub mod versions;
 
 pub use seen::{OwnExamples, SeenExamples};
 pub use signature::signature;
+pub(crate) use signature::{Said, signature_of};

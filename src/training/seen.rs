@@ -1,4 +1,4 @@
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use crate::session::{Identity, SessionKey};
 /// Signatures that differ in at most so many bits are of the same example.
 const NEAR: u32 = 3;
 /// Two signatures within [`NEAR`] bits agree on at least one of so many 16-bit blocks.
-const BLOCKS: usize = 4;
+const BLOCKS: u32 = 4;
 
 /// The training examples of the whole corpus, by [`signature`](super::signature).
 ///
@@ -23,7 +23,7 @@ pub struct SeenExamples {
 }
 
 impl SeenExamples {
-    /// An empty index that holds at most `capacity` signatures (about 44 bytes each; nothing is set aside in
+    /// An empty index that holds at most `capacity` signatures (about 90 bytes each; nothing is set aside in
     /// advance). Beyond that the oldest are forgotten.
     pub fn new(capacity: usize) -> Self {
         SeenExamples { index: Mutex::new(Index::new(capacity)) }
@@ -185,7 +185,7 @@ fn holder(key: &SessionKey) -> u32 {
 /// Entry number, counted from 1; 0 is none.
 type Slot = u32;
 
-/// One signature. It stands in one chain a block and in the chain of its session.
+/// One signature. It stands in one bucket a block and in the chain of its session.
 #[derive(Clone, Copy)]
 struct Entry {
     signature: u64,
@@ -194,32 +194,24 @@ struct Entry {
     holder: u32,
     /// The next entry of the same session; of a free slot, the next free one.
     sibling: Slot,
-    /// The next entry with the same block.
-    next: [Slot; BLOCKS],
 }
 
-/// Somebody on the way along a chain.
-struct Walk {
-    /// Which of the signatures asked for.
-    which: usize,
-    block: usize,
-    at: Slot,
+/// An entry as it stands in the bucket of one block.
+struct Sighting {
+    /// The two blocks that follow, in a circle: they rule out nearly all that are not near.
+    beside: u32,
+    slot: Slot,
 }
 
-/// The ends of a chain.
-#[derive(Clone, Copy, Default)]
-struct Chain {
-    first: Slot,
-    last: Slot,
-}
-
-/// The signatures, chained by each of their four 16-bit blocks: whatever is within 3 bits shares a block. What came
-/// first stands first, so that the oldest, which makes room, is taken out without a walk along its chains.
+/// The signatures, in a bucket for each value of each of their four 16-bit blocks: whatever is within 3 bits shares
+/// one. A bucket lies in one piece, since texts of one kind crowd a few of them. What came first stands first, so
+/// that the oldest, which makes room, is found at once.
 struct Index {
     capacity: usize,
     entries: Vec<Entry>,
-    /// 65,536 chains a block. Empty until something is added.
-    chains: Vec<Chain>,
+    /// For each block and value, its place in `buckets` and 1; 0 where there is none. Empty until something is added.
+    places: Vec<u32>,
+    buckets: Vec<VecDeque<Sighting>>,
     /// First entry of each session.
     sessions: HashMap<u64, Slot>,
     free: Slot,
@@ -233,7 +225,8 @@ impl Index {
         Index {
             capacity: capacity.clamp(1, u32::MAX as usize - 1),
             entries: Vec::new(),
-            chains: Vec::new(),
+            places: Vec::new(),
+            buckets: Vec::new(),
             sessions: HashMap::new(),
             free: 0,
             live: 0,
@@ -241,47 +234,44 @@ impl Index {
         }
     }
 
-    /// For each signature, whether somebody else has one that is near. All chains are walked side by side, each a
-    /// step in turn: a step is mostly waiting for memory, and so the waits overlap.
+    /// For each signature, whether somebody else has one that is near.
     fn near(&self, signatures: &[u64], except: u64) -> Vec<bool> {
-        let mut near = vec![false; signatures.len()];
-        let mut walks: Vec<Walk> = Vec::with_capacity(signatures.len() * BLOCKS);
-        for (which, signature) in signatures.iter().enumerate() {
-            let head = |block| self.chains.get(chain(*signature, block)).map_or(0, |chain| chain.first);
-            walks.extend((0..BLOCKS).map(|block| Walk { which, block, at: head(block) }));
-        }
-        loop {
-            walks.retain(|walk| walk.at != 0);
-            if walks.is_empty() {
-                return near;
+        signatures
+            .iter()
+            .map(|signature| (0..BLOCKS).any(|block| self.shares(block, *signature, except)))
+            .collect()
+    }
+
+    /// Whether one of those with the same block is near, and somebody else's.
+    fn shares(&self, block: u32, signature: u64, except: u64) -> bool {
+        let place = self.places.get(place(signature, block)).copied().unwrap_or(0);
+        let Some(bucket) = self.buckets.get((place as usize).wrapping_sub(1)) else { return false };
+        let beside = beside(signature, block);
+        let is_near = |sighting: &Sighting| {
+            (sighting.beside ^ beside).count_ones() <= NEAR && {
+                let entry = &self.entries[sighting.slot as usize - 1];
+                (entry.signature ^ signature).count_ones() <= NEAR && entry.owner != except
             }
-            for Walk { which, block, at } in &mut walks {
-                let entry = &self.entries[*at as usize - 1];
-                if (entry.signature ^ signatures[*which]).count_ones() <= NEAR && entry.owner != except {
-                    near[*which] = true;
-                    *at = 0;
-                } else {
-                    *at = entry.next[*block];
-                }
-            }
-        }
+        };
+        let (older, newer) = bucket.as_slices();
+        older.iter().any(is_near) || newer.iter().any(is_near)
     }
 
     fn add(&mut self, owner: u64, holder: u32, signature: u64) {
-        if self.chains.is_empty() {
-            self.chains = vec![Chain::default(); BLOCKS << 16];
+        if self.places.is_empty() {
+            self.places = vec![0; (BLOCKS as usize) << 16];
         }
         let slot = self.vacancy();
         for block in 0..BLOCKS {
-            let chain = &mut self.chains[chain(signature, block)];
-            match std::mem::replace(&mut chain.last, slot) {
-                0 => chain.first = slot,
-                before => self.entries[before as usize - 1].next[block] = slot,
+            let place = &mut self.places[place(signature, block)];
+            if *place == 0 {
+                self.buckets.push(VecDeque::new());
+                *place = self.buckets.len() as u32;
             }
+            self.buckets[*place as usize - 1].push_back(Sighting { beside: beside(signature, block), slot });
         }
-        let next = [0; BLOCKS];
         let sibling = self.sessions.insert(owner, slot).unwrap_or(0);
-        self.entries[slot as usize - 1] = Entry { signature, owner, holder, sibling, next };
+        self.entries[slot as usize - 1] = Entry { signature, owner, holder, sibling };
         self.live += 1;
     }
 
@@ -289,7 +279,7 @@ impl Index {
     /// along its chain is walked once.
     fn vacancy(&mut self) -> Slot {
         if self.free == 0 && self.entries.len() < self.capacity {
-            self.entries.push(Entry { signature: 0, owner: 0, holder: 0, sibling: 0, next: [0; BLOCKS] });
+            self.entries.push(Entry { signature: 0, owner: 0, holder: 0, sibling: 0 });
             return self.entries.len() as Slot;
         }
         if self.free == 0 {
@@ -310,7 +300,7 @@ impl Index {
             let is_wanted = wanted(&mut self.entries[slot as usize - 1]);
             let entry = self.entries[slot as usize - 1];
             let chain = if is_wanted {
-                (0..BLOCKS).for_each(|block| self.unchain(slot, &entry, block));
+                (0..BLOCKS).for_each(|block| self.take_out(slot, entry.signature, block));
                 self.live -= 1;
                 &mut self.free
             } else {
@@ -324,28 +314,23 @@ impl Index {
         }
     }
 
-    fn unchain(&mut self, slot: Slot, entry: &Entry, block: usize) {
-        let chain = &mut self.chains[chain(entry.signature, block)];
-        let (mut before, mut at) = (0, chain.first);
-        while at != slot && at != 0 {
-            (before, at) = (at, self.entries[at as usize - 1].next[block]);
-        }
-        if at == 0 {
-            return;
-        }
-        if chain.last == slot {
-            chain.last = before;
-        }
-        match before {
-            0 => chain.first = entry.next[block],
-            before => self.entries[before as usize - 1].next[block] = entry.next[block],
+    fn take_out(&mut self, slot: Slot, signature: u64, block: u32) {
+        let place = self.places[place(signature, block)];
+        let bucket = &mut self.buckets[place as usize - 1];
+        if let Some(at) = bucket.iter().position(|sighting| sighting.slot == slot) {
+            bucket.remove(at);
         }
     }
 }
 
-/// Where a signature's chain of a block is found.
-fn chain(signature: u64, block: usize) -> usize {
-    block << 16 | (signature >> (16 * block)) as u16 as usize
+/// Where in `places` a signature's bucket of a block is found.
+fn place(signature: u64, block: u32) -> usize {
+    (block as usize) << 16 | (signature >> (16 * block)) as u16 as usize
+}
+
+/// The two blocks that follow on one, in a circle.
+fn beside(signature: u64, block: u32) -> u32 {
+    signature.rotate_right(16 * (block + 1)) as u32
 }
 
 #[cfg(test)]
@@ -428,8 +413,8 @@ mod tests {
     }
 
     #[test]
-    fn an_entry_takes_forty_bytes() {
-        assert_eq!(size_of::<Entry>(), 40);
+    fn an_example_takes_fifty_six_bytes_and_what_its_buckets_have_to_spare() {
+        assert_eq!(size_of::<Entry>() + BLOCKS as usize * size_of::<Sighting>(), 56);
     }
 
     #[derive(Debug, Clone)]
