@@ -12,20 +12,14 @@ use crate::{Found, Outcome};
 pub(crate) struct Home {
     /// The folder of pipeline.toml.
     pub(crate) folder: PathBuf,
-    /// The daemon is started as the service does it that `atles service install` sets up.
-    like_the_service: bool,
 }
 
 impl Home {
     pub(crate) fn make(folder: PathBuf) -> std::io::Result<Self> {
-        let home = Home { folder, like_the_service: false };
+        let home = Home { folder };
         fs::create_dir_all(home.spool())?;
         fs::copy(Path::new(env!("CARGO_MANIFEST_DIR")).join("pipeline.toml"), home.pipeline())?;
         Ok(home)
-    }
-
-    pub(crate) fn like_the_service(self) -> Self {
-        Home { like_the_service: true, ..self }
     }
 
     pub(crate) fn pipeline(&self) -> PathBuf {
@@ -63,9 +57,6 @@ impl Home {
         command.arg("--config").arg(self.pipeline()).env_remove("ATLES_CONFIG");
         // A base that this machine has would be trained while something else is measured.
         command.env("ATLES_CACHE", self.pipeline().with_file_name("cache"));
-        if self.like_the_service {
-            command.env("GLIBC_TUNABLES", "glibc.malloc.mmap_threshold=131072");
-        }
         command
     }
 
@@ -166,6 +157,13 @@ pub(crate) fn wait(mut done: impl FnMut() -> bool) {
 /// Has everything written to the disk, so that one measurement does not pay for the one before.
 pub(crate) fn sync() {
     let _ = Command::new("sync").status();
+}
+
+/// The same for files that shall lie in a spool before a daemon starts: one that was just written would be waited for
+/// (`[spool] settle`) and read twice.
+pub(crate) fn sync_and_settle() {
+    sync();
+    std::thread::sleep(Duration::from_secs(1));
 }
 
 /// Entries of a folder.

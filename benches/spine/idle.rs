@@ -10,25 +10,17 @@ use crate::{Bench, Found, Outcome, sessions};
 const WATCHED: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
-    let by_hand = Home::make(bench.folder.join("idle"))?;
-    let as_service = Home::make(bench.folder.join("idle-service"))?.like_the_service();
-    report.part("idle", &["figure", "as `atles service install` starts it", "started by hand"]);
-    let (service, hand) = (idle(&as_service)?, idle(&by_hand)?);
+    let home = Home::make(bench.folder.join("idle"))?;
+    report.part("idle", &["figure", "value"]);
+    let Idle { share, resident, descriptors } = idle(&home)?;
     report.row(&[
         format!("processor time, {} s after 20 sessions of 10 KB", WATCHED.as_secs()),
-        format!("{:.2} % of a core", service.share),
-        format!("{:.2} % of a core", hand.share),
+        format!("{share:.2} % of a core"),
     ]);
-    report.row(&[
-        "resident memory".into(),
-        format!("{:.1} MiB", service.resident),
-        format!("{:.1} MiB", hand.resident),
-    ]);
-    report.row(&["open descriptors".into(), service.descriptors.to_string(), hand.descriptors.to_string()]);
-    report.figure("cpu_percent", service.share);
-    report.figure("resident_mib", service.resident);
-    report.figure("by_hand.cpu_percent", hand.share);
-    report.figure("by_hand.resident_mib", hand.resident);
+    report.row(&["resident memory".into(), format!("{resident:.1} MiB")]);
+    report.row(&["open descriptors".into(), descriptors.to_string()]);
+    report.figure("cpu_percent", share);
+    report.figure("resident_mib", resident);
     Ok(())
 }
 

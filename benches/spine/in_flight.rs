@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::daemon::{Home, sync};
+use crate::daemon::{Home, sync_and_settle};
 use crate::options::Options;
 use crate::report::{Report, median, short};
 use crate::{Bench, Outcome, sessions};
@@ -17,7 +17,7 @@ pub(crate) fn run(bench: &Bench, options: &Options, report: &mut Report) -> Outc
             let home = Home::make(bench.folder.join(format!("in-flight-{count}-{round}")))?;
             home.set("in_flight = 64", &format!("in_flight = {count}"))?;
             sessions::fill(&home.spool(), 0..FILES, 10_000, 20);
-            sync();
+            sync_and_settle();
             let status = home.atles().args(["run", "--once"]).stderr(Stdio::null()).status()?;
             assert!(status.success(), "atles run --once: {status}");
             rates.push(home.settled_rate(FILES).ok_or("the log does not tell")?);

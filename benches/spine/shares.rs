@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::daemon::{Daemon, Home, count, sync, wait};
+use crate::daemon::{Daemon, Home, count, sync_and_settle, wait};
 use crate::report::{Report, median};
 use crate::{Bench, Found, Outcome, sessions};
 
@@ -16,7 +16,7 @@ const FILES: usize = 5000;
 pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
     let home = Home::make(bench.folder.join("shares"))?;
     sessions::fill(&home.spool(), 0..FILES, 10_000, 20);
-    sync();
+    sync_and_settle();
     let daemon = Daemon::start(&home)?;
     wait(|| count(&home.done()) == FILES);
     let mut threads = of_threads(daemon.id())?;
@@ -41,6 +41,7 @@ pub(crate) fn run(bench: &Bench, report: &mut Report) -> Outcome {
 
     let home = Home::make(bench.folder.join("syncs"))?;
     sessions::fill(&home.spool(), 0..FILES, 10_000, 20);
+    sync_and_settle();
     let counted = syncs(home.atles().args(["run", "--once"]), &home.folder.join("strace.txt"))?;
     let row = match counted {
         Some(syncs) => {

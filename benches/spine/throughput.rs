@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use crate::daemon::{Home, count, sync};
+use crate::daemon::{Home, count, sync_and_settle};
 use crate::limits::{Limits, parse_rate};
 use crate::options::Options;
 use crate::report::{Report, median, short};
@@ -20,7 +20,7 @@ struct Size {
 
 const SIZES: [Size; 4] = [
     Size { name: "2KB", bytes: 2_000, messages: 6, files: 4000 },
-    Size { name: "10KB", bytes: 10_000, messages: 20, files: 4000 },
+    Size { name: "10KB", bytes: 10_000, messages: 20, files: 5000 },
     Size { name: "100KB", bytes: 100_000, messages: 60, files: 500 },
     Size { name: "5MB", bytes: 5_000_000, messages: 1200, files: 10 },
 ];
@@ -68,7 +68,7 @@ fn one_round(bench: &Bench, rivals: &[Rival], size: &Size, round: usize, rates: 
 
 fn ours(home: Home, size: &Size) -> Found<f64> {
     sessions::fill(&home.spool(), 0..size.files, size.bytes, size.messages);
-    sync();
+    sync_and_settle();
     let status = home.atles().args(["run", "--once"]).stderr(Stdio::null()).status()?;
     assert!(status.success(), "atles run --once: {status}");
     assert_eq!(count(&home.done()), size.files);
