@@ -162,8 +162,10 @@ impl Prose {
             let spoken = sentences.peek().filter(|sentence| sentence.start <= run.range.start);
             let Some(sentence) = spoken else { continue };
             // What stands behind an apostrophe belongs to the word before it.
-            let tail = bytes[..run.range.start].ends_with(b"'")
-                || bytes[..run.range.start].ends_with("’".as_bytes());
+            let tail = match bytes[..run.range.start].last() {
+                Some(byte) if byte.is_ascii() => *byte == b'\'',
+                _ => bytes[..run.range.start].ends_with("’".as_bytes()),
+            };
             prose.words += u32::from(!tail);
             if prose.words <= COMPARED && !is_stop_word(run.id) {
                 prose.telling.push(run.id);

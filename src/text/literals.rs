@@ -1,8 +1,9 @@
 //! Finds many literals in a text at once, whatever the case of their ASCII letters, also where they overlap.
 //!
-//! Each literal is known by the four neighbouring bytes of it that come least often in texts. At each place of the text
-//! a table of bits tells whether any literal has its four bytes there; no step waits for the one before, as the steps of
-//! an automaton do, and so few places are looked at closely that the comparing does not count.
+//! Each literal is known by two windows of four neighbouring bytes that come seldom in texts: one that begins at an even
+//! place of it and one that begins at an odd place. So it is enough to look at every second place of the text, where a
+//! table of bits tells whether any literal has its window there. No step waits for the one before, as the steps of an
+//! automaton do, and so few places are looked at closely that the comparing does not count.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -14,6 +15,8 @@ use super::word_hash::Spread;
 /// Bits of the filter: 16 KiB, which stay in the processor's nearest cache.
 const FILTER_BITS: u32 = 17;
 const FILTER_WORDS: usize = 1 << (FILTER_BITS - 6);
+/// Bytes of the shortest literal that has windows.
+const SHORTEST: usize = 3;
 
 /// The literals to find, each with its number: its place in the list that was given.
 #[derive(Debug)]
@@ -21,7 +24,7 @@ pub(crate) struct Literals {
     texts: Vec<Box<[u8]>>,
     filter: Box<[u64; FILTER_WORDS]>,
     /// By its four bytes: the literals known by them, and where in the literal they stand.
-    known_by: HashMap<u32, Vec<(usize, usize)>, Spread>,
+    known_by: HashMap<u32, Vec<(usize, isize)>, Spread>,
     /// Those of one or two bytes, which are looked for one by one.
     short: Vec<usize>,
 }
@@ -36,17 +39,11 @@ impl Literals {
         };
         for (number, text) in texts.into_iter().enumerate() {
             let bytes = text.as_ref().as_bytes();
-            match *bytes {
-                [] | [_] | [_, _] => literals.short.push(number),
-                // Whatever the fourth byte is.
-                [a, b, c] => {
-                    for d in (0..=u8::MAX).filter(|byte| low_byte(*byte) == *byte) {
-                        literals.know(low([a, b, c, d]), number, 0);
-                    }
-                }
-                _ => {
-                    let (at, window) = rarest(bytes);
-                    literals.know(window, number, at);
+            if bytes.len() < SHORTEST {
+                literals.short.push(number);
+            } else {
+                for odd in [false, true] {
+                    literals.know(number, &Window::rarest(bytes, odd));
                 }
             }
             literals.texts.push(bytes.into());
@@ -54,25 +51,29 @@ impl Literals {
         literals
     }
 
-    fn know(&mut self, window: u32, number: usize, at: usize) {
-        let (word, bit) = place(window);
-        self.filter[word] |= 1 << bit;
-        self.known_by.entry(window).or_default().push((number, at));
+    fn know(&mut self, number: usize, window: &Window) {
+        for four in window.all() {
+            let (word, bit) = place(four);
+            self.filter[word] |= 1 << bit;
+            self.known_by.entry(four).or_default().push((number, window.at));
+        }
     }
 
     /// Calls back with the number of each literal and where it stands, in no order that means anything.
     pub(crate) fn each(&self, text: &str, mut found: impl FnMut(usize, Range<usize>)) {
         let bytes = text.as_bytes();
-        let mut judge = |at, window| {
+        for (index, two) in bytes.as_chunks::<2>().0.windows(2).enumerate() {
+            let [[a, b], [c, d]] = [two[0], two[1]];
+            let window = low([a, b, c, d]);
             if self.may_be_known(window) {
-                self.look(bytes, at, window, &mut found);
+                self.look(bytes, 2 * index, window, &mut found);
             }
-        };
-        for (at, four) in bytes.windows(4).enumerate() {
-            judge(at, low([four[0], four[1], four[2], four[3]]));
         }
-        if let [before @ .., a, b, c] = bytes {
-            judge(before.len(), low([*a, *b, *c, 0]));
+        // A literal that ends with the text may have all but the last byte of its window there.
+        if let [before @ .., a, b, c] = bytes
+            && before.len().is_multiple_of(2)
+        {
+            self.look(bytes, before.len(), low([*a, *b, *c, 0]), &mut found);
         }
         for number in &self.short {
             self.search(bytes, *number, &mut found);
@@ -97,7 +98,7 @@ impl Literals {
     #[inline(never)]
     fn look(&self, bytes: &[u8], at: usize, window: u32, found: &mut impl FnMut(usize, Range<usize>)) {
         for (number, offset) in self.known_by.get(&window).into_iter().flatten() {
-            if let Some(start) = at.checked_sub(*offset) {
+            if let Some(start) = at.checked_add_signed(-offset) {
                 self.compare(bytes, *number, start, found);
             }
         }
@@ -133,10 +134,6 @@ fn low(four: [u8; 4]) -> u32 {
     u32::from_le_bytes(four) | 0x2020_2020
 }
 
-fn low_byte(byte: u8) -> u8 {
-    byte | 0x20
-}
-
 /// The place in the filter.
 #[inline]
 fn place(window: u32) -> (usize, u32) {
@@ -144,11 +141,38 @@ fn place(window: u32) -> (usize, u32) {
     ((hash >> 6) as usize, hash & 63)
 }
 
-/// The window of a literal that comes least often, and where it stands.
-fn rarest(bytes: &[u8]) -> (usize, u32) {
-    let often = |window: &[u8]| window.iter().map(|byte| commonness(*byte)).product::<u64>();
-    let rarest = bytes.windows(4).enumerate().min_by_key(|(_, window)| often(window));
-    rarest.map_or((0, 0), |(at, four)| (at, low([four[0], four[1], four[2], four[3]])))
+/// Four neighbouring bytes by which a literal is known.
+struct Window {
+    /// Where it begins in the literal, which may be one byte in front of it.
+    at: isize,
+    /// The bytes; one beyond the literal may be any.
+    four: [Option<u8>; 4],
+}
+
+impl Window {
+    /// Of the windows that begin at even, or at odd, places of a literal the one that comes least often.
+    fn rarest(literal: &[u8], odd: bool) -> Self {
+        let byte = |at: isize| literal.get(usize::try_from(at).ok()?).copied();
+        let window = |at: isize| Window { at, four: [0, 1, 2, 3].map(|step| byte(at + step)) };
+        let last = literal.len() as isize - 3;
+        let all = (-1..=last).filter(|at| (at & 1 == 1) == odd).map(window);
+        // There is one at -1 and one at 0, since no literal that is asked for is shorter than three bytes.
+        all.min_by_key(Window::commonness).unwrap_or_else(|| window(0))
+    }
+
+    /// How often it comes, beside others.
+    fn commonness(&self) -> u64 {
+        self.four.iter().map(|byte| byte.map_or(1000, commonness)).product()
+    }
+
+    /// It with each byte that the one beyond the literal can be.
+    fn all(&self) -> impl Iterator<Item = u32> {
+        let any = if self.four.contains(&None) { 0..=u8::MAX } else { 0..=0 };
+        let mut all: Vec<u32> = any.map(|byte| low(self.four.map(|known| known.unwrap_or(byte)))).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter()
+    }
 }
 
 /// How often a byte comes in a thousand of English prose, roughly.

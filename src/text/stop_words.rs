@@ -3,7 +3,7 @@
 
 use std::sync::LazyLock;
 
-use super::word_hash::{WordId, WordMap};
+use super::word_hash::{WordId, WordList, WordMap};
 
 /// Words that bear the grammar, by ISO 639-3 code, lower case. The first list has the most: it also judges English
 /// small talk.
@@ -141,7 +141,7 @@ const SMALL_TALK: &str = "able absolutely actually almost already always amazing
 
 /// Function words of these languages and small talk, each with the languages (bits, in the order of the table) that
 /// have it.
-static WORDS: LazyLock<WordMap<u16>> = LazyLock::new(|| {
+static WORDS: LazyLock<WordList<u16>> = LazyLock::new(|| {
     let mut words = WordMap::default();
     for (bit, (_, list)) in FUNCTION_WORDS.iter().enumerate() {
         for word in list.split_ascii_whitespace() {
@@ -151,19 +151,19 @@ static WORDS: LazyLock<WordMap<u16>> = LazyLock::new(|| {
     for word in SMALL_TALK.split_ascii_whitespace() {
         words.entry(WordId::of(word)).or_insert(SMALL_TALK_BIT);
     }
-    words
+    words.into()
 });
 
 const SMALL_TALK_BIT: u16 = 1 << 15;
 
 /// Whether a lower-case word is a function word of one of these languages, or English small talk.
 pub(crate) fn is_stop_word(word: WordId) -> bool {
-    WORDS.contains_key(&word)
+    WORDS.get(word).is_some()
 }
 
 /// Whether a lower-case word is an English function word.
 pub(crate) fn is_english_function_word(word: &str) -> bool {
-    WORDS.get(&WordId::of(word)).is_some_and(|languages| languages & 1 == 1)
+    WORDS.get(WordId::of(word)).is_some_and(|languages| languages & 1 == 1)
 }
 
 /// Counts of function words by language.
@@ -175,7 +175,7 @@ pub(crate) struct FunctionWords {
 impl FunctionWords {
     /// Counts one lower-case word.
     pub(crate) fn add(&mut self, word: &str) {
-        if let Some(languages) = WORDS.get(&WordId::of(word)) {
+        if let Some(languages) = WORDS.get(WordId::of(word)) {
             for (bit, count) in self.counts.iter_mut().enumerate() {
                 *count += u32::from(languages >> bit & 1);
             }

@@ -45,10 +45,54 @@ impl WordId {
         self.0
     }
 
-    /// 15 bits of it, for small filters.
+    /// 15 bits of it, for small tables.
     #[inline]
     pub(crate) fn bits(self) -> usize {
         (self.0 >> 20 & 0x7FFF) as usize
+    }
+}
+
+/// A set of numbers of 15 bits: tells most words from those that are looked for, at the cost of a bit each.
+#[derive(Debug)]
+pub(crate) struct Filter([u64; 512]);
+
+impl Filter {
+    /// One that has nothing.
+    pub(crate) fn new() -> Self {
+        Filter([0; 512])
+    }
+
+    pub(crate) fn insert(&mut self, bits: usize) {
+        self.0[bits >> 6 & 511] |= 1 << (bits & 63);
+    }
+
+    /// Whether the number, or one that shares its place, was inserted.
+    #[inline]
+    pub(crate) fn contains(&self, bits: usize) -> bool {
+        self.0[bits >> 6 & 511] >> (bits & 63) & 1 == 1
+    }
+}
+
+/// What is known of some words. Of most other words a bit tells that they are none of them.
+#[derive(Debug)]
+pub(crate) struct WordList<V> {
+    filter: Filter,
+    known: WordMap<V>,
+}
+
+impl<V> WordList<V> {
+    /// What is known of a word, if it is on the list.
+    #[inline]
+    pub(crate) fn get(&self, word: WordId) -> Option<&V> {
+        if self.filter.contains(word.bits()) { self.known.get(&word) } else { None }
+    }
+}
+
+impl<V> From<WordMap<V>> for WordList<V> {
+    fn from(known: WordMap<V>) -> Self {
+        let mut filter = Filter::new();
+        known.keys().for_each(|word| filter.insert(word.bits()));
+        WordList { filter, known }
     }
 }
 

@@ -46,23 +46,27 @@ pub(crate) struct Run {
 /// All runs of letters, digits and `_` of a text.
 pub(crate) fn runs(text: &str) -> Vec<Run> {
     let mut found = Vec::with_capacity(text.len() / 5 + 1);
-    let ascii = text.is_ascii();
-    each_byte_run(text, |range| {
-        if ascii || text.as_bytes()[range.clone()].is_ascii() {
-            found.push(Run { id: WordId::within(text, &range), range });
-        } else {
-            // Signs beyond ASCII may part it.
-            let (here, mut end) = (&text[..range.end], range.start);
-            while end < range.end {
-                let start = skip(here, end, false);
-                end = skip(here, start, true);
-                if start < end {
-                    found.push(Run { id: WordId::within(text, &(start..end)), range: start..end });
-                }
-            }
-        }
-    });
+    if text.is_ascii() {
+        each_byte_run(text, |range| found.push(Run { id: WordId::within(text, &range), range }));
+    } else {
+        each_byte_run(text, |range| parts_of_run(text, range, &mut found));
+    }
     found
+}
+
+/// Signs beyond ASCII may part a run.
+fn parts_of_run(text: &str, range: Range<usize>, found: &mut Vec<Run>) {
+    if text.as_bytes()[range.clone()].is_ascii() {
+        return found.push(Run { id: WordId::within(text, &range), range });
+    }
+    let (here, mut end) = (&text[..range.end], range.start);
+    while end < range.end {
+        let start = skip(here, end, false);
+        end = skip(here, start, true);
+        if start < end {
+            found.push(Run { id: WordId::within(text, &(start..end)), range: start..end });
+        }
+    }
 }
 
 /// Calls back with each run of letters, digits, `_` and whatever is not ASCII.

@@ -1,12 +1,12 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::de::{Deserializer, IgnoredAny, Visitor};
 use serde_json::error::Category;
-use serde_json::value::RawValue;
 
 use super::error::{DecodeError, DecodeErrorKind};
 use super::keep::Budget;
+use super::skim::Children;
 
 /// The file's text, which every [`Doc`] of it points back to.
 pub(super) struct Whole<'a> {
@@ -126,10 +126,11 @@ impl<'a> Doc<'a> {
         if self.kind() != Kind::Object {
             return Err(self.wrong(expected));
         }
-        let mut walk = Walk { of: self, visit: &mut |_, key, value| visit(key, value), stopped: None };
-        let mut json = serde_json::Deserializer::from_str(self.raw);
-        let result = json.deserialize_map(&mut walk);
-        self.ended(walk.stopped, result)
+        for (key, value) in Children::of(self.raw) {
+            let key = key.and_then(|key| self.child(key).text()).unwrap_or_default();
+            visit(key, self.child(value))?;
+        }
+        Ok(())
     }
 
     /// Visits a list's items with their indices. An error of `visit` ends the walk.
@@ -141,10 +142,7 @@ impl<'a> Doc<'a> {
         if self.kind() != Kind::List {
             return Err(self.wrong(expected));
         }
-        let mut walk = Walk { of: self, visit: &mut |index, _, item| visit(index, item), stopped: None };
-        let mut json = serde_json::Deserializer::from_str(self.raw);
-        let result = json.deserialize_seq(&mut walk);
-        self.ended(walk.stopped, result)
+        Children::of(self.raw).enumerate().try_for_each(|(index, (_, item))| visit(index, self.child(item)))
     }
 
     /// The values under these keys, of equal ones the last; nothing for null, nor where this is no object. For
@@ -152,7 +150,7 @@ impl<'a> Doc<'a> {
     pub(super) fn fields<const N: usize>(self, names: [&str; N]) -> [Option<Doc<'a>>; N] {
         let mut found = [None; N];
         if self.kind() == Kind::Object {
-            // Every slice was checked before, and the visitor gives no error.
+            // The visitor gives no error.
             let _ = self.each_entry("an object", |key, value| {
                 for (slot, _) in found.iter_mut().zip(names).filter(|(_, name)| *name == key) {
                     *slot = Some(value).filter(|value| !value.is_null());
@@ -181,26 +179,12 @@ impl<'a> Doc<'a> {
 
     /// The first item of a list; nothing where this is none.
     pub(super) fn first_item(self) -> Option<Doc<'a>> {
-        let mut first = None;
-        if self.kind() == Kind::List {
-            let _ = self.each_item("a list", |_, item| {
-                first = Some(item);
-                Err(DecodeError::new(DecodeErrorKind::WrongShape, ""))
-            });
-        }
-        first
+        let list = Some(self).filter(|doc| doc.kind() == Kind::List)?;
+        Children::of(list.raw).next().map(|(_, item)| list.child(item))
     }
 
-    fn ended(
-        self,
-        stopped: Option<DecodeError>,
-        result: Result<(), serde_json::Error>,
-    ) -> Result<(), DecodeError> {
-        match (stopped, result) {
-            (Some(error), _) => Err(error),
-            (None, Ok(())) => Ok(()),
-            (None, Err(error)) => Err(self.syntax(&error)),
-        }
+    fn child(self, raw: &'a str) -> Self {
+        Doc { raw, ..self }
     }
 
     /// The text of a JSON string; half a surrogate pair becomes U+FFFD. `None` for any other value.
@@ -340,68 +324,9 @@ fn byte_of(text: &str, line: usize, column: usize) -> usize {
     byte
 }
 
-type Visit<'v, 'a> = &'v mut dyn FnMut(usize, Cow<'a, str>, Doc<'a>) -> Result<(), DecodeError>;
-
-/// One level of a value: hands each child's slice to `visit`.
-struct Walk<'v, 'a> {
-    of: Doc<'a>,
-    visit: Visit<'v, 'a>,
-    stopped: Option<DecodeError>,
-}
-
-impl<'a> Walk<'_, 'a> {
-    fn hand<E: serde::de::Error>(
-        &mut self,
-        index: usize,
-        key: Cow<'a, str>,
-        raw: &'a RawValue,
-    ) -> Result<(), E> {
-        match (self.visit)(index, key, Doc { raw: raw.get(), ..self.of }) {
-            Ok(()) => Ok(()),
-            Err(error) => {
-                self.stopped = Some(error);
-                Err(E::custom(""))
-            }
-        }
-    }
-}
-
-impl<'a> Visitor<'a> for &mut Walk<'_, 'a> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object or a list")
-    }
-
-    fn visit_map<M: MapAccess<'a>>(self, mut map: M) -> Result<(), M::Error> {
-        while let Some(key) = map.next_key_seed(Lossy)? {
-            let value = map.next_value::<&'a RawValue>()?;
-            self.hand(0, key, value)?;
-        }
-        Ok(())
-    }
-
-    fn visit_seq<S: SeqAccess<'a>>(self, mut seq: S) -> Result<(), S::Error> {
-        let mut index = 0;
-        while let Some(item) = seq.next_element::<&'a RawValue>()? {
-            self.hand(index, Cow::Borrowed(""), item)?;
-            index += 1;
-        }
-        Ok(())
-    }
-}
-
 /// Reads a JSON string of which only the syntax was checked. Programs do cut texts inside a surrogate pair.
 #[derive(Clone, Copy)]
 pub(super) struct Lossy;
-
-impl<'a> DeserializeSeed<'a> for Lossy {
-    type Value = Cow<'a, str>;
-
-    fn deserialize<D: Deserializer<'a>>(self, json: D) -> Result<Self::Value, D::Error> {
-        json.deserialize_bytes(self)
-    }
-}
 
 impl<'a> Visitor<'a> for Lossy {
     type Value = Cow<'a, str>;

@@ -30,6 +30,7 @@ mod openai;
 mod properties;
 mod sharegpt;
 mod sink;
+mod skim;
 #[cfg(test)]
 mod testing;
 mod transcript;

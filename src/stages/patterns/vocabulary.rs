@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
 
-use crate::text::word_hash::{WordId, WordMap};
+use crate::text::word_hash::{WordId, WordList, WordMap};
 
 /// What a single word tells.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,14 +76,14 @@ const NOVICE: [&str; 26] = [
 /// Words of which each of the phrases above holds one.
 const HINTS: &str = "new beginner beginners learning used using never first explain eli5 simple plain dummies idea anything mean";
 
-static MEANINGS: LazyLock<WordMap<Meaning>> = LazyLock::new(|| {
+static MEANINGS: LazyLock<WordList<Meaning>> = LazyLock::new(|| {
     let mut words = WordMap::default();
     for (list, meaning) in [(TERMS, Meaning::Term), (POLITE, Meaning::Polite), (HINTS, Meaning::Hint)] {
         for word in list.split_ascii_whitespace() {
             words.insert(WordId::of(word), meaning);
         }
     }
-    words
+    words.into()
 });
 
 // The phrases are fixed, so the automaton is built; were it not, nobody would pass for new.
@@ -91,7 +91,7 @@ static NOVICES: LazyLock<Option<AhoCorasick>> = LazyLock::new(|| AhoCorasick::ne
 
 /// What a lower-case word tells.
 pub(super) fn meaning(word: WordId) -> Option<Meaning> {
-    MEANINGS.get(&word).copied()
+    MEANINGS.get(word).copied()
 }
 
 /// Whether somebody says, in lower case, that they are new to something.

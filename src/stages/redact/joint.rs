@@ -1,6 +1,9 @@
 //! Values that were split over messages: looked for across the joint of a speaker's consecutive messages.
 
 use std::ops::Range;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::rules::RULES;
 use super::scan::{Given, Hit, Redactor};
@@ -15,6 +18,8 @@ const NEAR: usize = 96;
 const FAR: usize = 4096;
 /// Messages one value may be spread over.
 const PIECES: usize = 8;
+
+static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"PRIVATE KEY"));
 
 /// A piece of a message that stands in the joined text.
 struct Piece {
@@ -170,7 +175,7 @@ fn key_block(
     hits: &mut [Vec<Hit>],
 ) {
     let Some(text) = messages.get(first).map(|message| message.text.as_str()) else { return };
-    let Some(header) = memchr::memmem::rfind(text.as_bytes(), b"PRIVATE KEY") else { return };
+    let Some(header) = HEADER.find_iter(text.as_bytes()).last() else { return };
     let Some(rule) = super::rules::position("private_key") else { return };
     let opened = text.get(..header).and_then(|before| before.rfind("-----BEGIN"));
     let opened = opened.filter(|at| text.get(*at..).is_some_and(|block| !block.contains("-----END")));

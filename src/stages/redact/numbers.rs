@@ -240,10 +240,11 @@ fn card_of(text: &str, groups: &[Group]) -> Option<Range<usize>> {
 /// A US social security number: `ddd-dd-dddd`; with blanks or nothing between only where the words say so.
 fn ssn(text: &str, groups: &[Group]) -> Option<Range<usize>> {
     let bytes = text.as_bytes();
-    let lengths: Vec<usize> = groups.iter().take(3).map(|group| group.len()).collect();
+    let mut lengths = [0; 3];
+    lengths.iter_mut().zip(groups).for_each(|(length, group)| *length = group.len());
     let joined =
         |kind: u8| groups.get(1..3).is_some_and(|pair| pair.iter().all(|group| group.joined == kind));
-    let (count, sure) = match lengths.as_slice() {
+    let (count, sure) = match lengths {
         [3, 2, 4] if joined(b'-') => (3, true),
         [3, 2, 4] if joined(b' ') => (3, false),
         [9, ..] => (1, false),

@@ -6,6 +6,8 @@
 
 mod prose;
 
+use std::ops::Range;
+
 use super::Turn;
 use crate::session::KeyPhrase;
 use crate::text::stop_words::is_stop_word;
@@ -16,6 +18,8 @@ use prose::Words;
 const MOST_WORDS: usize = 20_000;
 /// Longest word, in bytes: longer ones are hashes and the like.
 const LONGEST: usize = 32;
+/// Words that are found again without a search.
+const RECENT: usize = 512;
 /// Stands between two words that are not neighbours.
 const GAP: u32 = u32::MAX;
 
@@ -60,10 +64,11 @@ impl Phrase {
 }
 
 /// Reads the turns word by word.
-#[derive(Default)]
 struct Reader<'a> {
     /// Each word met, and what it is: the index of a [`Word`], or [`GAP`] where it cannot be part of a phrase.
     known: WordMap<u32>,
+    /// Those met last, by some bits of their names: most words of a text come again soon, and need no search.
+    recent: Vec<(WordId, u32)>,
     words: Vec<Word<'a>>,
     /// The words that may be part of a phrase, in order; [`GAP`] where something stands between two of them.
     run: Vec<u32>,
@@ -73,7 +78,13 @@ struct Reader<'a> {
 impl<'a> Reader<'a> {
     /// A reader that passes over the names of those who speak.
     fn of(turns: &'a [Turn]) -> Self {
-        let mut reader = Reader::default();
+        let mut reader = Reader {
+            known: WordMap::default(),
+            recent: vec![(WordId::of(""), GAP); RECENT],
+            words: Vec::new(),
+            run: Vec::new(),
+            turns: 0,
+        };
         let names = turns.iter().filter_map(|turn| turn.name.as_deref());
         reader.known.extend(names.flat_map(str::split_whitespace).map(|name| (WordId::of(name), GAP)));
         let runs: usize = turns.iter().map(|turn| turn.runs.len()).sum();
@@ -84,23 +95,21 @@ impl<'a> Reader<'a> {
 
     /// Reads a turn, without its code; `false` where enough has been read.
     fn read(&mut self, turn: &Turn<'a>) -> bool {
-        for word in Words::of(turn) {
+        Words::of(turn).each(|word| {
             if !word.follows {
                 self.gap();
             }
-            let id = self.word(&turn.lower[word.range.clone()], word.id);
+            let id = self.word(turn.lower, &word.range, word.id);
             let Some(known) = self.words.get_mut(id as usize) else {
-                self.gap();
-                continue;
+                return self.gap();
             };
             known.count += 1;
-            known.capitals +=
-                u32::from(!word.opens && turn.written[word.range.start..].starts_with(char::is_uppercase));
+            known.capitals += u32::from(!word.opens && has_capital(turn.written, word.range.start));
             known.by_user |= turn.by_user;
             known.messages += u32::from(known.last_message != Some(turn.index));
             known.last_message = Some(turn.index);
             self.run.push(id);
-        }
+        });
         self.gap();
         self.turns += 1;
         self.run.len() < MOST_WORDS
@@ -112,15 +121,29 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The index of a word, or [`GAP`].
-    fn word(&mut self, written: &'a str, name: WordId) -> u32 {
+    /// The index of a word of a text, or [`GAP`].
+    #[inline]
+    fn word(&mut self, text: &'a str, range: &Range<usize>, name: WordId) -> u32 {
+        let slot = name.bits() % RECENT;
+        let (recent, id) = self.recent[slot];
+        if recent == name {
+            return id;
+        }
+        let id = self.find(text, range, name);
+        self.recent[slot] = (name, id);
+        id
+    }
+
+    /// The same for a word that was not met lately.
+    #[inline(never)]
+    fn find(&mut self, text: &'a str, range: &Range<usize>, name: WordId) -> u32 {
         if let Some(id) = self.known.get(&name) {
             return *id;
         }
-        let id = match candidate(written) {
-            _ if is_stop_word(name) => GAP,
+        let written = &text[range.clone()];
+        let id = match candidate(written).filter(|_| !is_stop_word(name)) {
             None => GAP,
-            Some(text) if text.len() < written.len() => self.word(text, WordId::of(text)),
+            Some(text) if text.len() < written.len() => self.find(text, &(0..text.len()), WordId::of(text)),
             Some(text) => {
                 let word = Word {
                     text,
@@ -141,18 +164,23 @@ impl<'a> Reader<'a> {
 
     /// Everything said at least twice; a word or pair that mostly comes as part of something longer is left to that.
     fn phrases(&mut self) -> Vec<Phrase> {
-        let pairs = self.repeated_pairs();
-        let longest = self.repeated_triples(&pairs);
-        let mut phrases: Vec<Phrase> =
-            longest.iter().map(|(words, count)| Phrase::new(words, *count)).collect();
-        let mut in_pair = vec![0; self.words.len()];
-        for (pair, count) in &pairs {
-            for word in pair {
-                in_pair[*word as usize] = in_pair[*word as usize].max(*count);
+        let mut pairs = self.repeated_pairs();
+        let mut phrases = Vec::new();
+        for triple in pairs.triples() {
+            let [[a, b], [_, c]] = triple.pairs.map(|pair| pairs.found[pair as usize].words);
+            phrases.push(Phrase::new(&[a, b, c], triple.count));
+            for pair in triple.pairs {
+                let within = &mut pairs.found[pair as usize].within;
+                *within = triple.count.max(*within);
             }
-            let holds = |triple: &[u32; 3]| triple[..2] == *pair || triple[1..] == *pair;
-            if !longest.iter().any(|(triple, more)| more * 2 >= *count && holds(triple)) {
-                phrases.push(Phrase::new(pair, *count));
+        }
+        let mut in_pair = vec![0; self.words.len()];
+        for pair in &pairs.found {
+            for word in pair.words {
+                in_pair[word as usize] = pair.count.max(in_pair[word as usize]);
+            }
+            if pair.within * 2 < pair.count {
+                phrases.push(Phrase::new(&pair.words, pair.count));
             }
         }
         for ((id, word), in_pair) in self.words.iter().enumerate().zip(in_pair) {
@@ -163,36 +191,32 @@ impl<'a> Reader<'a> {
         phrases
     }
 
-    /// The pairs of neighbours that come more than once, in order. Counts each word's different neighbours.
-    fn repeated_pairs(&mut self) -> Vec<([u32; 2], u32)> {
-        let neighbours = |pair: &[u32]| if let [a, b] = *pair { Some([a, b]) } else { None };
-        let mut pairs: Vec<[u32; 2]> =
-            self.run.windows(2).filter_map(neighbours).filter(|pair| !pair.contains(&GAP)).collect();
-        pairs.sort_unstable();
-        for [a, b] in pairs.chunk_by(|a, b| a == b).filter_map(|same| same.first()) {
-            self.words[*a as usize].neighbours += 1;
-            self.words[*b as usize].neighbours += 1;
+    /// The pairs of neighbours that come more than once. Counts each word's different neighbours.
+    fn repeated_pairs(&mut self) -> Pairs {
+        let mut all: Vec<(u64, u32)> = Vec::with_capacity(self.run.len());
+        for (place, pair) in self.run.windows(2).enumerate() {
+            if !pair.contains(&GAP) {
+                all.push((joined(pair[0], pair[1]), place as u32));
+            }
         }
-        repeated(&pairs)
-    }
-
-    /// Three words in a row that come more than once.
-    fn repeated_triples(&self, pairs: &[([u32; 2], u32)]) -> Vec<([u32; 3], u32)> {
-        let known = |a: u32, b: u32| pairs.binary_search_by_key(&[a, b], |(pair, _)| *pair).is_ok();
-        let often = |id: u32| self.words.get(id as usize).is_some_and(|word| word.count > 1);
-        let triple = |run: &[u32]| match *run {
-            [a, b, c] if often(a) && often(b) && often(c) && known(a, b) && known(b, c) => Some([a, b, c]),
-            _ => None,
-        };
-        let mut triples: Vec<[u32; 3]> = self.run.windows(3).filter_map(triple).collect();
-        triples.sort_unstable();
-        repeated(&triples)
+        all.sort_unstable();
+        let mut pairs = Pairs { found: Vec::new(), at: vec![GAP; self.run.len()] };
+        for same in all.chunk_by(|(a, _), (b, _)| a == b) {
+            let words = parted(same[0].0);
+            words.iter().for_each(|word| self.words[*word as usize].neighbours += 1);
+            if same.len() > 1 {
+                same.iter().for_each(|(_, place)| pairs.at[*place as usize] = pairs.found.len() as u32);
+                pairs.found.push(Pair { words, count: same.len() as u32, within: 0 });
+            }
+        }
+        pairs
     }
 
     /// The phrases with the highest scores, none a variant or a part of one before it.
     fn best(&self, phrases: Vec<Phrase>, most: usize) -> Vec<KeyPhrase> {
+        let weights: Vec<f64> = self.words.iter().map(|word| self.weight(word)).collect();
         let mut scored: Vec<(f64, Phrase)> =
-            phrases.into_iter().map(|phrase| (self.score(&phrase), phrase)).collect();
+            phrases.into_iter().map(|phrase| (self.score(&phrase, &weights), phrase)).collect();
         scored.sort_by(|(a, _), (b, _)| b.total_cmp(a));
         let top = scored.first().map_or(1.0, |(score, _)| *score);
         let mut chosen: Vec<KeyPhrase> = Vec::new();
@@ -212,13 +236,16 @@ impl<'a> Reader<'a> {
         chosen
     }
 
-    fn score(&self, phrase: &Phrase) -> f64 {
-        let words = || phrase.words().iter().filter_map(|id| self.words.get(*id as usize));
+    fn score(&self, phrase: &Phrase, weights: &[f64]) -> f64 {
+        // A phrase of `n` words counts `n` to the power of 0.7.
+        const LENGTHS: [f64; 4] = [0.0, 1.0, 1.624_504_792_712_471, 2.157_669_279_974_592_8];
+        let words = || phrase.words().iter().map(|id| *id as usize);
         let length = phrase.length as f64;
-        let mean = words().map(|word| self.weight(word)).sum::<f64>() / length;
+        let mean = words().map(|id| weights[id]).sum::<f64>() / length;
         // How much these words belong together: 1 if they never come apart.
-        let together = f64::from(phrase.count) * length / words().map(|w| f64::from(w.count)).sum::<f64>();
-        mean * length.powf(0.7) * (0.4 + 0.6 * together)
+        let counted: u32 = words().map(|id| self.words[id].count).sum();
+        let together = f64::from(phrase.count) * length / f64::from(counted);
+        mean * LENGTHS[phrase.length] * (0.4 + 0.6 * together)
     }
 
     fn weight(&self, word: &Word) -> f64 {
@@ -232,10 +259,52 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// What comes more than once in a sorted list, and how often.
-fn repeated<T: Copy + PartialEq>(sorted: &[T]) -> Vec<(T, u32)> {
-    let groups = sorted.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
-    groups.filter_map(|same| Some((*same.first()?, same.len() as u32))).collect()
+/// The pairs of neighbours that come more than once, in the order of their words.
+struct Pairs {
+    found: Vec<Pair>,
+    /// For each place of the run, the pair that begins there, or [`GAP`].
+    at: Vec<u32>,
+}
+
+struct Pair {
+    words: [u32; 2],
+    count: u32,
+    /// How often the triple comes that holds it most often.
+    within: u32,
+}
+
+/// Two pairs of which the second begins with the word that the first one ends with.
+struct Triple {
+    pairs: [u32; 2],
+    count: u32,
+}
+
+impl Pairs {
+    /// Three words in a row that come more than once.
+    fn triples(&self) -> Vec<Triple> {
+        let neighbours = self.at.windows(2).filter(|pairs| !pairs.contains(&GAP));
+        let mut all: Vec<u64> = neighbours.map(|pairs| joined(pairs[0], pairs[1])).collect();
+        all.sort_unstable();
+        let repeated = all.chunk_by(|a, b| a == b).filter(|same| same.len() > 1);
+        repeated.map(|same| Triple { pairs: parted(same[0]), count: same.len() as u32 }).collect()
+    }
+}
+
+/// Whether the letter at this place is a capital.
+fn has_capital(text: &str, at: usize) -> bool {
+    match text.as_bytes().get(at) {
+        Some(byte) if byte.is_ascii() => byte.is_ascii_uppercase(),
+        _ => text.get(at..).is_some_and(|rest| rest.starts_with(char::is_uppercase)),
+    }
+}
+
+/// Two numbers as one, in the order of the first, then of the second.
+fn joined(first: u32, second: u32) -> u64 {
+    u64::from(first) << 32 | u64::from(second)
+}
+
+fn parted(both: u64) -> [u32; 2] {
+    [(both >> 32) as u32, both as u32]
 }
 
 /// The part of a lower-case word that may stand in a phrase, if any may.

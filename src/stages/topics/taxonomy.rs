@@ -10,7 +10,7 @@ use super::{TopicRule, Turn};
 use crate::pipeline::Problem;
 use crate::session::Topic;
 use crate::text::literals::Literals;
-use crate::text::word_hash::WordMap;
+use crate::text::word_hash::{Filter, Spread, WordMap};
 use crate::text::words::{is_word_char, runs};
 
 /// A word that may go on has at least so many bytes.
@@ -32,9 +32,9 @@ pub(super) struct Taxonomy {
     /// What to look for where a run of letters and digits is found: the spellings that are looked up by it.
     by_run: WordMap<Vec<usize>>,
     /// Those of one run that may go on (`recipe*`), by their first bytes.
-    by_stem: HashMap<[u8; STEM], Vec<usize>>,
-    known_runs: Bits,
-    known_stems: Bits,
+    by_stem: HashMap<u32, Vec<usize>, Spread>,
+    known_runs: Filter,
+    known_stems: Filter,
     gate: Gate,
     regexes: RegexSet,
     /// The topic of each regex.
@@ -100,9 +100,9 @@ impl Taxonomy {
             uses: Vec::with_capacity(words.len()),
             spellings: Vec::with_capacity(words.len()),
             by_run: WordMap::default(),
-            by_stem: HashMap::new(),
-            known_runs: Bits([0; 512]),
-            known_stems: Bits([0; 512]),
+            by_stem: HashMap::default(),
+            known_runs: Filter::new(),
+            known_stems: Filter::new(),
             gate: Gate::new(topics.iter().flat_map(|rule| &rule.regex)),
             regexes,
             regex_topics,
@@ -129,9 +129,9 @@ impl Taxonomy {
             self.known_runs.insert(run.id.bits());
             self.by_run.entry(run.id).or_default().push(id);
             run_at = run.range.start;
-        } else if let Some(stem) = text.as_bytes().first_chunk::<STEM>() {
+        } else if let Some(stem) = stem_at(text, 0) {
             self.known_stems.insert(stem_bits(stem));
-            self.by_stem.entry(*stem).or_default().push(id);
+            self.by_stem.entry(stem).or_default().push(id);
         }
         self.spellings.push(Spelling { word: self.uses.len() - 1, text: text.into(), run_at, open });
     }
@@ -154,9 +154,9 @@ impl Taxonomy {
             if self.known_runs.contains(run.id.bits()) {
                 self.place(self.by_run.get(&run.id), turn.lower, &run.range, hits);
             }
-            let stem = turn.lower.as_bytes()[run.range.start..].first_chunk();
-            if let Some(stem) = stem.filter(|stem| self.known_stems.contains(stem_bits(stem))) {
-                self.place(self.by_stem.get(stem), turn.lower, &run.range, hits);
+            let stem = stem_at(turn.lower, run.range.start);
+            if let Some(stem) = stem.filter(|stem| self.known_stems.contains(stem_bits(*stem))) {
+                self.place(self.by_stem.get(&stem), turn.lower, &run.range, hits);
             }
         }
     }
@@ -219,23 +219,16 @@ struct Hit {
     place: Range<usize>,
 }
 
-/// 15 bits of the beginning of a run.
-fn stem_bits(stem: &[u8; STEM]) -> usize {
-    (u32::from_le_bytes([stem[0], stem[1], stem[2], 0]).wrapping_mul(0x9E37_79B1) >> 17) as usize
+/// The bytes that a run begins with, as a number.
+#[inline]
+fn stem_at(text: &str, at: usize) -> Option<u32> {
+    let stem: &[u8; STEM] = text.as_bytes().get(at..)?.first_chunk()?;
+    Some(u32::from_le_bytes([stem[0], stem[1], stem[2], 0]))
 }
 
-/// A set of numbers of 15 bits: tells most runs from those that are looked for, at the cost of a bit each.
-struct Bits([u64; 512]);
-
-impl Bits {
-    fn insert(&mut self, bits: usize) {
-        self.0[bits >> 6 & 511] |= 1 << (bits & 63);
-    }
-
-    #[inline]
-    fn contains(&self, bits: usize) -> bool {
-        self.0[bits >> 6 & 511] >> (bits & 63) & 1 == 1
-    }
+/// 15 bits of it.
+fn stem_bits(stem: u32) -> usize {
+    (stem.wrapping_mul(0x9E37_79B1) >> 17) as usize
 }
 
 impl Spelling {

@@ -121,14 +121,13 @@ impl<'a> Words<'a> {
     }
 }
 
-impl Iterator for Words<'_> {
-    type Item = Word;
-
-    fn next(&mut self) -> Option<Word> {
-        loop {
-            let Run { range: run, id } = self.runs.next()?;
+impl Words<'_> {
+    /// Calls back with each word.
+    #[inline]
+    pub(super) fn each(mut self, mut found: impl FnMut(Word)) {
+        while let Some(Run { range: run, id }) = self.runs.next() {
             if run.end > self.text.len() {
-                return None;
+                return;
             }
             let near = run.start == self.end + 1 && self.byte(self.end) == b' ';
             if !near || self.code.peek().is_some_and(|code| code.start <= run.start) {
@@ -137,28 +136,34 @@ impl Iterator for Words<'_> {
                     self.cross(run.start);
                 }
             }
+            self.end = run.end;
             if run.start < self.free {
-                self.end = run.end;
                 continue;
             }
-            self.end = run.end;
             // Most words are followed by a blank, and nothing else need be looked at.
-            if self.byte(run.end) != b' ' {
-                self.end = self.join(run.end);
-                if self.goes_on(self.end) {
-                    self.pass_chunk(self.end);
-                    self.passed = true;
-                    continue;
-                }
+            if self.byte(run.end) != b' ' && self.is_cut_short(run.end) {
+                continue;
             }
             let range = run.start..self.end;
-            return Some(Word {
+            found(Word {
                 id: if self.end == run.end { *id } else { WordId::within(self.lower, &range) },
                 range,
                 follows: !std::mem::take(&mut self.passed),
                 opens: std::mem::take(&mut self.opens),
             });
         }
+    }
+
+    /// Reads on behind a run to the end of its word. Whether it is no word, but an address, a path or an identifier,
+    /// which is passed over.
+    fn is_cut_short(&mut self, end: usize) -> bool {
+        self.end = self.join(end);
+        let goes_on = self.goes_on(self.end);
+        if goes_on {
+            self.pass_chunk(self.end);
+            self.passed = true;
+        }
+        goes_on
     }
 }
 
@@ -175,13 +180,13 @@ mod tests {
         let session = Session { messages: vec![Message::new(Role::User, text)], ..Session::default() };
         let readings = read(&session, &Readings::default());
         let mut phrases: Vec<String> = Vec::new();
-        for word in Words::of(&turns(&session, &readings)[0]) {
+        Words::of(&turns(&session, &readings)[0]).each(|word| {
             let word_text = &readings[0].lower[word.range];
             match phrases.last_mut().filter(|_| word.follows) {
                 Some(phrase) => *phrase = format!("{phrase} {word_text}"),
                 None => phrases.push(word_text.to_owned()),
             }
-        }
+        });
         phrases
     }
 
@@ -212,10 +217,8 @@ mod tests {
         };
         let readings = read(&session, &Readings::default());
         let turns = turns(&session, &readings);
-        let first: Vec<&str> = Words::of(&turns[0])
-            .filter(|word| word.opens)
-            .map(|word| &readings[0].lower[word.range])
-            .collect();
+        let mut first = Vec::new();
+        Words::of(&turns[0]).each(|word| first.extend(word.opens.then(|| &readings[0].lower[word.range])));
         assert_eq!(first, ["one", "three", "five"]);
     }
 }
