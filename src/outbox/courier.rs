@@ -23,11 +23,18 @@ use crate::training::set::TrainingSet;
 
 /// How long to wait before trying again after a file could not be written.
 const RETRY: Duration = Duration::from_secs(2);
+/// Segments of the journal that may wait for their files before whoever releases more is held up: 128 MiB.
+const MOST_BEHIND: u64 = 8;
+/// How long one release is held up at most; where files cannot be written, all goes on without them for now.
+const HELD_UP: Duration = Duration::from_secs(1);
 
 /// Says whether a session is in the ledger.
 pub type Settled = dyn Fn(&SessionKey) -> bool + Send + Sync;
 
 /// The thread that turns batches of the journal into files, in order.
+///
+/// New sessions come first: while they want the processor this thread waits, and its files follow once there is room,
+/// or when too much of the journal has gathered.
 #[derive(Debug)]
 pub struct Courier {
     orders: Option<Sender<Order>>,
@@ -43,8 +50,15 @@ type Order = (Place, Vec<SessionKey>);
 struct Progress {
     keep: AtomicBool,
     ordered: AtomicU64,
-    delivered: Mutex<u64>,
+    delivered: Mutex<Delivered>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Delivered {
+    batches: u64,
+    /// The segment of the last one.
+    segment: u64,
 }
 
 impl Courier {
@@ -57,21 +71,27 @@ impl Courier {
         let mut desk = Desk::open(home)?;
         desk.recover(open_segment, settled)?;
         let progress = Arc::new(Progress::default());
+        lock(&progress.delivered).segment = open_segment;
         let stopping = desk.stopping.clone();
         let (orders, inbox) = channel();
         let told = progress.clone();
-        let thread = std::thread::Builder::new()
-            .name("courier".into())
-            .spawn(move || desk.run(open_segment, &inbox, &told))?;
+        let thread = std::thread::Builder::new().name("courier".into()).spawn(move || {
+            platform::be_nice();
+            desk.run(open_segment, &inbox, &told);
+        })?;
         Ok(Courier { orders: Some(orders), thread: Some(thread), progress, stopping })
     }
 
-    /// Lets a batch be written to its files: its sessions are in the ledger now, but for those in `left_out`.
+    /// Lets a batch be written to its files: its sessions are in the ledger now, but for those in `left_out`. Waits a
+    /// moment where too many wait already.
     pub fn release(&self, batch: Place, left_out: Vec<SessionKey>) {
         self.progress.ordered.fetch_add(1, Ordering::AcqRel);
         if let Some(orders) = &self.orders {
             let _ = orders.send((batch, left_out));
         }
+        let behind = |delivered: &mut Delivered| delivered.segment + MOST_BEHIND < batch.segment;
+        let delivered = lock(&self.progress.delivered);
+        let _ = self.progress.changed.wait_timeout_while(delivered, HELD_UP, behind);
     }
 
     /// Keeps every piece of the journal until the next start, which works out which of its sessions are settled: a
@@ -82,7 +102,7 @@ impl Courier {
 
     /// Batches that are settled but not yet written to their files.
     pub fn backlog(&self) -> u64 {
-        self.progress.ordered.load(Ordering::Acquire).saturating_sub(*lock(&self.progress.delivered))
+        self.progress.ordered.load(Ordering::Acquire).saturating_sub(lock(&self.progress.delivered).batches)
     }
 
     /// Waits until everything released so far is written.
@@ -92,7 +112,7 @@ impl Courier {
         let _delivered = self
             .progress
             .changed
-            .wait_while(delivered, |delivered| *delivered < ordered)
+            .wait_while(delivered, |delivered| delivered.batches < ordered)
             .unwrap_or_else(PoisonError::into_inner);
     }
 }
@@ -154,7 +174,10 @@ impl Desk {
                     std::thread::sleep(RETRY / 40);
                 }
             }
-            *lock(&progress.delivered) += 1;
+            {
+                let mut delivered = lock(&progress.delivered);
+                *delivered = Delivered { batches: delivered.batches + 1, segment: batch.segment };
+            }
             progress.changed.notify_all();
             if batch.segment > oldest && !progress.keep.load(Ordering::Acquire) {
                 self.discard(oldest..batch.segment);
@@ -176,7 +199,7 @@ impl Desk {
         let at_batch = reader.take().filter(|reader| reader.place() == batch);
         let mut at_batch = match at_batch {
             Some(reader) => reader,
-            None => Reader::open(&self.dir, batch)?,
+            None => Reader::of_this_run(&self.dir, batch)?,
         };
         let lost =
             || io::Error::new(io::ErrorKind::InvalidData, "a batch of the journal cannot be read back");

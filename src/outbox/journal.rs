@@ -1,6 +1,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Record;
 use crate::platform;
@@ -24,7 +25,7 @@ pub struct Place {
 #[derive(Debug)]
 pub struct Journal {
     dir: PathBuf,
-    file: File,
+    file: Arc<File>,
     end: Place,
     torn: bool,
 }
@@ -37,7 +38,7 @@ impl Journal {
     pub fn open(dir: &Path) -> io::Result<Self> {
         platform::make_private_dir(dir)?;
         let segment = segments(dir)?.last().map_or(1, |last| last + 1);
-        let file = platform::create_private(&segment_path(dir, segment))?;
+        let file = Arc::new(platform::create_private(&segment_path(dir, segment))?);
         platform::failpoint("journal.segment_made");
         platform::sync_point("journal.segment", || platform::sync_dir(dir))?;
         Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 }, torn: false })
@@ -54,7 +55,7 @@ impl Journal {
     /// What the system said; the journal then ends where it ended before.
     pub fn append(&mut self, records: &[Record]) -> io::Result<Place> {
         let place = self.write(records)?;
-        if let Err(error) = self.sync() {
+        if let Err(error) = sync(&self.file) {
             let _ = self.cut_back(place);
             return Err(error);
         }
@@ -71,7 +72,7 @@ impl Journal {
         }
         let start = self.end;
         let frame = frame(records);
-        if let Err(error) = self.file.write_all(&frame) {
+        if let Err(error) = (&*self.file).write_all(&frame) {
             let _ = self.cut_back(start);
             return Err(error);
         }
@@ -80,12 +81,10 @@ impl Journal {
         Ok(start)
     }
 
-    /// The second half: makes what was written durable.
-    ///
-    /// # Errors
-    /// What the system said. The caller then cuts the batch off, or what comes after it may not be read.
-    pub fn sync(&self) -> io::Result<()> {
-        platform::sync_point("journal", || self.file.sync_data())
+    /// The segment that is written to. The second half is to [`sync`] it; where that fails, the caller cuts the batch
+    /// off, or what comes after it may not be read.
+    pub(super) fn file(&self) -> &Arc<File> {
+        &self.file
     }
 
     /// Takes back the last batch, because it, or what it belongs to, could not be made durable. What stands behind a
@@ -97,7 +96,7 @@ impl Journal {
         if to.segment == self.end.segment {
             self.torn = true;
             self.file.set_len(to.offset)?;
-            self.file.seek(SeekFrom::Start(to.offset))?;
+            (&*self.file).seek(SeekFrom::Start(to.offset))?;
             self.torn = false;
             self.end = to;
         }
@@ -106,12 +105,17 @@ impl Journal {
 
     fn next_segment(&mut self) -> io::Result<()> {
         let segment = self.end.segment + 1;
-        self.file = platform::create_private(&segment_path(&self.dir, segment))?;
+        self.file = Arc::new(platform::create_private(&segment_path(&self.dir, segment))?);
         platform::sync_point("journal.segment", || platform::sync_dir(&self.dir))?;
         self.end = Place { segment, offset: 0 };
         self.torn = false;
         Ok(())
     }
+}
+
+/// Makes what was written to a segment durable.
+pub(super) fn sync(segment: &File) -> io::Result<()> {
+    platform::sync_point("journal", || segment.sync_data())
 }
 
 fn frame(records: &[Record]) -> Vec<u8> {
@@ -169,13 +173,20 @@ pub fn records(dir: &Path, mut each: impl FnMut(Record)) -> io::Result<()> {
 pub(super) struct Reader {
     file: File,
     place: Place,
+    /// Whether a crash may have torn what is read: then it is checked.
+    checked: bool,
 }
 
 impl Reader {
     pub(super) fn open(dir: &Path, place: Place) -> io::Result<Self> {
         let mut file = File::open(segment_path(dir, place.segment))?;
         file.seek(SeekFrom::Start(place.offset))?;
-        Ok(Reader { file, place })
+        Ok(Reader { file, place, checked: true })
+    }
+
+    /// A reader of what this very process has written.
+    pub(super) fn of_this_run(dir: &Path, place: Place) -> io::Result<Self> {
+        Ok(Reader { checked: false, ..Reader::open(dir, place)? })
     }
 
     /// Where the next batch stands.
@@ -194,9 +205,11 @@ impl Reader {
         let length = u64::from_le_bytes(header[..8].try_into().unwrap_or_default());
         let mut body = Vec::new();
         if whole && length <= LARGEST_FRAME {
+            // A torn header may say any length.
+            body.reserve_exact(if self.checked { 0 } else { length as usize });
             (&self.file).take(length).read_to_end(&mut body)?;
         }
-        if !whole || body.len() as u64 != length || checksum(&body) != header[8..] {
+        if !whole || body.len() as u64 != length || (self.checked && checksum(&body) != header[8..]) {
             self.file.seek(SeekFrom::Start(self.place.offset))?;
             return Ok(None);
         }

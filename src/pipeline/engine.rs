@@ -19,7 +19,7 @@ use super::runner::{Runner, Stop};
 use super::settler::{Order, Settler, SharedTotals};
 use crate::forget::Forgotten;
 use crate::memory::Writer;
-use crate::outbox::{Courier, Journal};
+use crate::outbox::{Courier, Journal, Syncer};
 use crate::platform::Clock;
 use crate::spool::{Claimed, Home};
 use crate::state::{State, StateError, Totals};
@@ -109,6 +109,7 @@ impl Engine {
             home: home.clone(),
             memory,
             journal,
+            syncer: Syncer::start()?,
             state: state.clone(),
             clock: clock.clone(),
             stems: Stems::default(),

@@ -7,7 +7,6 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
-use std::thread;
 use std::time::Duration;
 
 use tracing::{error, warn};
@@ -15,7 +14,7 @@ use tracing::{error, warn};
 use super::settler::Order;
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
 use crate::memory::{MemoryError, Writer, carry};
-use crate::outbox::{Journal, Output, Record};
+use crate::outbox::{Journal, Output, Record, Syncer};
 use crate::platform::{self, Clock};
 use crate::session::{Effect, Envelope, LogFiles, SessionKey};
 use crate::spool::Home;
@@ -38,6 +37,7 @@ pub(super) struct Recorder {
     pub(super) home: Home,
     pub(super) memory: Writer,
     pub(super) journal: Journal,
+    pub(super) syncer: Syncer,
     pub(super) state: State,
     pub(super) clock: Clock,
     pub(super) stems: Stems,
@@ -181,9 +181,8 @@ impl Recorder {
             true => None,
             false => Some(self.journal.write(&outputs).map_err(|error| storage("the journal", &error))?),
         };
-        let journal = &self.journal;
         let (synced, committed) = match place {
-            Some(_) => side_by_side(|| synced(journal), || transaction.commit()),
+            Some(_) => self.syncer.sync_while(&self.journal, || transaction.commit()),
             None => (Ok(()), transaction.commit()),
         };
         let trouble = match (synced, committed) {
@@ -200,25 +199,6 @@ impl Recorder {
         }
         Err(trouble)
     }
-}
-
-fn synced(journal: &Journal) -> std::io::Result<()> {
-    journal.sync()?;
-    platform::failpoint("recorder.journal_synced");
-    Ok(())
-}
-
-/// Does two things at the same time, the first on a thread of its own; where none is to be had, one after the other.
-fn side_by_side<A: Send, B>(first: impl Fn() -> A + Sync, second: impl FnOnce() -> B) -> (A, B) {
-    thread::scope(|scope| {
-        let beside = thread::Builder::new().name("journal".into()).spawn_scoped(scope, &first);
-        let second = second();
-        let first = match beside {
-            Ok(beside) => beside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            Err(_) => first(),
-        };
-        (first, second)
-    })
 }
 
 fn is_hex_of(hex: &str, bytes: &[u8]) -> bool {
