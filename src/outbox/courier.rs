@@ -455,6 +455,18 @@ mod tests {
     }
 
     #[test]
+    fn whoever_releases_too_much_is_held_up_but_not_for_good() {
+        let (_dir, home) = home();
+        let mut journal = Journal::open(&home.outbox()).unwrap();
+        let courier = Courier::start(&home, journal.end().segment, &|_| true).unwrap();
+        let place = journal.append(&session(1)).unwrap();
+        let far = Place { segment: place.segment + MOST_BEHIND + 1, ..place };
+        let began = Instant::now();
+        courier.release(far, Vec::new());
+        assert!(began.elapsed() >= HELD_UP, "its segment cannot be read, so it is never delivered");
+    }
+
+    #[test]
     fn released_batches_are_written_in_order_and_the_journal_is_gone_afterwards() {
         let (_dir, home) = home();
         let mut journal = Journal::open(&home.outbox()).unwrap();
