@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tracing::{error, warn};
 
-use super::journal::{Reader, segment_path, segments};
+use super::journal::{Batch, Reader, segment_path, segments};
 use super::master_log::MasterLog;
 use super::{Output, Place, Record};
 use crate::platform;
@@ -162,7 +162,7 @@ impl Desk {
     fn run(&mut self, open_segment: u64, inbox: &Receiver<Order>, progress: &Progress) {
         let mut reader: Option<Reader> = None;
         let mut oldest = open_segment;
-        while let Ok((batch, left_out)) = inbox.recv() {
+        while let Some((batch, left_out)) = next_order(inbox, &mut reader) {
             while let Err(failure) = self.deliver_batch(&mut reader, batch, &left_out) {
                 error!(error = %failure, "cannot write session logs or training data; trying again");
                 reader = None;
@@ -203,20 +203,20 @@ impl Desk {
         };
         let lost =
             || io::Error::new(io::ErrorKind::InvalidData, "a batch of the journal cannot be read back");
-        let mut records = at_batch.next()?.ok_or_else(lost)?;
+        let mut records = at_batch.next()?.ok_or_else(lost)?.records;
         records.retain(|record| !left_out.contains(&record.key));
         self.deliver(&records)?;
         *reader = Some(at_batch);
         Ok(())
     }
 
-    fn deliver(&mut self, records: &[Record]) -> io::Result<()> {
+    fn deliver(&mut self, records: &[Record<'_>]) -> io::Result<()> {
         let (mut lines, mut set) = (Vec::new(), Vec::new());
         for record in records {
             match &record.output {
                 Output::SessionLog { name, content } => replace(&self.logs, name, content)?,
                 Output::TrainingData { name, content } if content.is_empty() => {
-                    remove(&self.training.join(name))?;
+                    remove(&self.training.join(&**name))?;
                 }
                 Output::TrainingData { name, content } => replace(&self.training, name, content)?,
                 Output::MasterLine(line) => {
@@ -246,7 +246,7 @@ impl Desk {
         for &segment in &left {
             let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
             while let Some(batch) = reader.next()? {
-                pending.push((reader.place(), batch.iter().map(|record| record.key).collect::<Vec<_>>()));
+                pending.push((batch.end, batch.records.iter().map(|record| record.key).collect::<Vec<_>>()));
             }
         }
         // A session that was recorded twice, because its file was touched in between, counts as it was recorded last.
@@ -260,16 +260,15 @@ impl Desk {
             if keys.is_empty() { HashSet::new() } else { self.master.keys_near_the_end(&keys)? };
         for &segment in &left {
             let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
-            while let Some(mut batch) = reader.next()? {
-                let place = reader.place();
-                batch.retain(|record| {
-                    last.get(&record.key) == Some(&place)
+            while let Some(Batch { end, mut records }) = reader.next()? {
+                records.retain(|record| {
+                    last.get(&record.key) == Some(&end)
                         && settled(&record.key)
                         && !self.is_completed(record)
                         && (!matches!(record.output, Output::MasterLine(_))
                             || logged.insert(record.key.to_string()))
                 });
-                self.deliver(&batch)?;
+                self.deliver(&records)?;
                 platform::failpoint("courier.recovering");
             }
         }
@@ -280,9 +279,10 @@ impl Desk {
     }
 
     /// Whether a session log was written before and has since been completed by a training run.
-    fn is_completed(&self, record: &Record) -> bool {
+    fn is_completed(&self, record: &Record<'_>) -> bool {
         let Output::SessionLog { name, .. } = &record.output else { return false };
-        let read = || serde_json::from_slice::<SessionLog>(&std::fs::read(self.logs.join(name)).ok()?).ok();
+        let read =
+            || serde_json::from_slice::<SessionLog>(&std::fs::read(self.logs.join(&**name)).ok()?).ok();
         read().is_some_and(|log| {
             log.key == record.key.to_string() && log.training_run.is_some_and(|run| run != QUEUED)
         })
@@ -311,6 +311,15 @@ impl Desk {
         }
         [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each)
     }
+}
+
+/// Waits for the next batch to deliver; a reader that has to wait gives its memory back.
+fn next_order(inbox: &Receiver<Order>, reader: &mut Option<Reader>) -> Option<Order> {
+    if let Ok(order) = inbox.try_recv() {
+        return Some(order);
+    }
+    reader.iter_mut().for_each(Reader::rest);
+    inbox.recv().ok()
 }
 
 /// Where the system cannot sync a whole file system: every file by itself.
@@ -354,13 +363,13 @@ mod tests {
         (dir, home)
     }
 
-    fn session(id: u8) -> Vec<Record> {
+    fn session(id: u8) -> Vec<Record<'static>> {
         let key = SessionKey([id; 32]);
         let line = format!("{{\"key\":\"{key}\"}}").into_bytes();
-        let name = format!("log_{id}.json");
+        let name = format!("log_{id}.json").into();
         vec![
-            Record { key, output: Output::SessionLog { name, content: line.clone() } },
-            Record { key, output: Output::MasterLine(line) },
+            Record { key, output: Output::SessionLog { name, content: line.clone().into() } },
+            Record { key, output: Output::MasterLine(line.into()) },
         ]
     }
 
@@ -410,8 +419,8 @@ mod tests {
 
     #[test]
     fn a_session_recorded_twice_counts_as_it_was_recorded_last() {
-        let record = |name: &str| {
-            let (name, content) = (name.to_owned(), name.into());
+        let record = |name: &'static str| {
+            let (name, content) = (name.into(), name.as_bytes().into());
             Record { key: SessionKey([1; 32]), output: Output::SessionLog { name, content } }
         };
         let logs = |home: &Home| [1, 2].map(|n| home.logs().join(format!("{n}.json")).exists());

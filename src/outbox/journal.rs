@@ -11,6 +11,9 @@ const SEGMENT_BYTES: u64 = 16 << 20;
 /// Frames are bounded, so that a damaged length does not ask for all memory.
 const LARGEST_FRAME: u64 = 1 << 31;
 const HEADER: usize = 16;
+/// Buffers up to this many bytes are kept from one batch to the next: to have a large one mapped anew takes longer than
+/// to fill it.
+const MOST_KEPT: usize = 32 << 20;
 
 /// A place in the journal: a segment and an offset in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
@@ -28,6 +31,8 @@ pub struct Journal {
     file: Arc<File>,
     end: Place,
     torn: bool,
+    /// The last frame. While there is much to do, the next one takes its room.
+    frame: Vec<u8>,
 }
 
 impl Journal {
@@ -41,7 +46,13 @@ impl Journal {
         let file = Arc::new(platform::create_private(&segment_path(dir, segment))?);
         platform::failpoint("journal.segment_made");
         platform::sync_point("journal.segment", || platform::sync_dir(dir))?;
-        Ok(Journal { dir: dir.to_path_buf(), file, end: Place { segment, offset: 0 }, torn: false })
+        Ok(Journal {
+            dir: dir.to_path_buf(),
+            file,
+            end: Place { segment, offset: 0 },
+            torn: false,
+            frame: Vec::new(),
+        })
     }
 
     /// Where the next batch will stand.
@@ -53,7 +64,7 @@ impl Journal {
     ///
     /// # Errors
     /// What the system said; the journal then ends where it ended before.
-    pub fn append(&mut self, records: &[Record]) -> io::Result<Place> {
+    pub fn append(&mut self, records: &[Record<'_>]) -> io::Result<Place> {
         let place = self.write(records)?;
         if let Err(error) = sync(&self.file) {
             let _ = self.cut_back(place);
@@ -66,19 +77,25 @@ impl Journal {
     ///
     /// # Errors
     /// As there.
-    pub fn write(&mut self, records: &[Record]) -> io::Result<Place> {
+    pub fn write(&mut self, records: &[Record<'_>]) -> io::Result<Place> {
         if self.end.offset >= SEGMENT_BYTES || self.torn {
             self.next_segment()?;
         }
         let start = self.end;
-        let frame = frame(records);
-        if let Err(error) = (&*self.file).write_all(&frame) {
+        make_frame(records, &mut self.frame);
+        if let Err(error) = (&*self.file).write_all(&self.frame) {
             let _ = self.cut_back(start);
             return Err(error);
         }
-        self.end.offset += frame.len() as u64;
+        self.end.offset += self.frame.len() as u64;
+        keep_within(&mut self.frame, MOST_KEPT);
         platform::failpoint("journal.written");
         Ok(start)
+    }
+
+    /// Gives back the memory that is kept for the next batch: nothing comes for now.
+    pub fn rest(&mut self) {
+        self.frame = Vec::new();
     }
 
     /// The segment that is written to. The second half is to [`sync`] it; where that fails, the caller cuts the batch
@@ -118,14 +135,21 @@ pub(super) fn sync(segment: &File) -> io::Result<()> {
     platform::sync_point("journal", || segment.sync_data())
 }
 
-fn frame(records: &[Record]) -> Vec<u8> {
-    let mut frame = vec![0; HEADER];
-    records.iter().for_each(|record| record.write_to(&mut frame));
+fn make_frame(records: &[Record<'_>], frame: &mut Vec<u8>) {
+    frame.clear();
+    frame.resize(HEADER, 0);
+    records.iter().for_each(|record| record.write_to(frame));
     let length = (frame.len() - HEADER) as u64;
     let checksum = checksum(&frame[HEADER..]);
     frame[..8].copy_from_slice(&length.to_le_bytes());
     frame[8..HEADER].copy_from_slice(&checksum);
-    frame
+}
+
+/// Gives a buffer's room back if it is larger than that.
+fn keep_within(buffer: &mut Vec<u8>, most: usize) {
+    if buffer.capacity() > most {
+        *buffer = Vec::new();
+    }
 }
 
 fn checksum(bytes: &[u8]) -> [u8; 8] {
@@ -155,14 +179,14 @@ pub(super) fn segment_path(dir: &Path, segment: u64) -> PathBuf {
 ///
 /// # Errors
 /// If the folder or a segment cannot be read; a missing folder holds nothing.
-pub fn records(dir: &Path, mut each: impl FnMut(Record)) -> io::Result<()> {
+pub fn records(dir: &Path, mut each: impl FnMut(Record<'_>)) -> io::Result<()> {
     if !dir.exists() {
         return Ok(());
     }
     for segment in segments(dir)? {
         let mut reader = Reader::open(dir, Place { segment, offset: 0 })?;
         while let Some(batch) = reader.next()? {
-            batch.into_iter().for_each(&mut each);
+            batch.records.into_iter().for_each(&mut each);
         }
     }
     Ok(())
@@ -175,13 +199,22 @@ pub(super) struct Reader {
     place: Place,
     /// Whether a crash may have torn what is read: then it is checked.
     checked: bool,
+    /// The batch that was read last.
+    body: Vec<u8>,
+}
+
+/// A batch that was read.
+pub(super) struct Batch<'a> {
+    /// Where the next one stands.
+    pub(super) end: Place,
+    pub(super) records: Vec<Record<'a>>,
 }
 
 impl Reader {
     pub(super) fn open(dir: &Path, place: Place) -> io::Result<Self> {
         let mut file = File::open(segment_path(dir, place.segment))?;
         file.seek(SeekFrom::Start(place.offset))?;
-        Ok(Reader { file, place, checked: true })
+        Ok(Reader { file, place, checked: true, body: Vec::new() })
     }
 
     /// A reader of what this very process has written.
@@ -194,8 +227,15 @@ impl Reader {
         self.place
     }
 
+    /// Gives back the memory that is kept for the next batch: nothing comes for now.
+    pub(super) fn rest(&mut self) {
+        self.body = Vec::new();
+    }
+
     /// The next batch; `None` at the end, also where a crash tore the last one.
-    pub(super) fn next(&mut self) -> io::Result<Option<Vec<Record>>> {
+    pub(super) fn next(&mut self) -> io::Result<Option<Batch<'_>>> {
+        keep_within(&mut self.body, MOST_KEPT);
+        self.body.clear();
         let mut header = [0; HEADER];
         let whole = match self.file.read_exact(&mut header) {
             Ok(()) => true,
@@ -203,19 +243,20 @@ impl Reader {
             Err(error) => return Err(error),
         };
         let length = u64::from_le_bytes(header[..8].try_into().unwrap_or_default());
-        let mut body = Vec::new();
         if whole && length <= LARGEST_FRAME {
             // A torn header may say any length.
-            body.reserve_exact(if self.checked { 0 } else { length as usize });
-            (&self.file).take(length).read_to_end(&mut body)?;
+            self.body.reserve_exact(if self.checked { 0 } else { length as usize });
+            (&self.file).take(length).read_to_end(&mut self.body)?;
         }
-        if !whole || body.len() as u64 != length || (self.checked && checksum(&body) != header[8..]) {
+        let length_fits = self.body.len() as u64 == length;
+        if !whole || !length_fits || (self.checked && checksum(&self.body) != header[8..]) {
             self.file.seek(SeekFrom::Start(self.place.offset))?;
             return Ok(None);
         }
-        self.place.offset += (HEADER + body.len()) as u64;
-        let mut rest = body.as_slice();
-        Ok(Some(std::iter::from_fn(|| Record::read_from(&mut rest)).collect()))
+        self.place.offset += (HEADER + self.body.len()) as u64;
+        let mut rest = self.body.as_slice();
+        let records = std::iter::from_fn(|| Record::read_from(&mut rest)).collect();
+        Ok(Some(Batch { end: self.place, records }))
     }
 }
 
@@ -225,13 +266,22 @@ mod tests {
     use super::*;
     use crate::session::SessionKey;
 
-    fn line(text: &str) -> Record {
-        Record { key: SessionKey([1; 32]), output: Output::MasterLine(text.into()) }
+    fn line(text: &str) -> Record<'_> {
+        Record { key: SessionKey([1; 32]), output: Output::MasterLine(text.as_bytes().into()) }
     }
 
-    fn read_all(dir: &Path, segment: u64) -> Vec<Vec<Record>> {
+    /// The lines of each batch.
+    fn read_all(dir: &Path, segment: u64) -> Vec<String> {
         let mut reader = Reader::open(dir, Place { segment, offset: 0 }).unwrap();
-        std::iter::from_fn(|| reader.next().unwrap()).collect()
+        let mut batches = Vec::new();
+        while let Some(batch) = reader.next().unwrap() {
+            let lines = batch.records.iter().map(|record| match &record.output {
+                Output::MasterLine(line) => str::from_utf8(line).unwrap(),
+                other => panic!("{other:?}"),
+            });
+            batches.push(lines.collect::<Vec<_>>().join(" "));
+        }
+        batches
     }
 
     #[test]
@@ -244,7 +294,7 @@ mod tests {
         let whole = std::fs::read(&path).unwrap();
         for cut in second.offset as usize..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
-            assert_eq!(read_all(dir.path(), second.segment), [vec![line("a"), line("b")]]);
+            assert_eq!(read_all(dir.path(), second.segment), ["a b"]);
         }
         let mut flipped = whole;
         *flipped.last_mut().unwrap() ^= 1;
@@ -259,6 +309,6 @@ mod tests {
         let place = journal.append(&[line("never committed")]).unwrap();
         journal.cut_back(place).unwrap();
         assert_eq!(journal.append(&[line("a")]).unwrap(), place);
-        assert_eq!(read_all(dir.path(), place.segment), [vec![line("a")]]);
+        assert_eq!(read_all(dir.path(), place.segment), ["a"]);
     }
 }

@@ -1,38 +1,40 @@
+use std::borrow::Cow;
+
 use crate::session::SessionKey;
 
 /// A file, or a line of one, that a session leaves behind.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Record {
+pub struct Record<'a> {
     /// The session. The output counts only if the ledger says that it was learned.
     pub key: SessionKey,
     /// What to write.
-    pub output: Output,
+    pub output: Output<'a>,
 }
 
 /// What to write, and where. Names are made from ids by [`crate::pipeline`] and are plain file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Output {
+pub enum Output<'a> {
     /// `logs/NAME`, whole.
     SessionLog {
         /// File name.
-        name: String,
+        name: Cow<'a, str>,
         /// Content.
-        content: Vec<u8>,
+        content: Cow<'a, [u8]>,
     },
     /// `training_data/NAME`, whole; an empty content takes the file away (a revision without examples).
     TrainingData {
         /// File name.
-        name: String,
+        name: Cow<'a, str>,
         /// Content.
-        content: Vec<u8>,
+        content: Cow<'a, [u8]>,
     },
     /// One line of `logs/master_log.jsonl`, without its end. It carries the session's key.
-    MasterLine(Vec<u8>),
+    MasterLine(Cow<'a, [u8]>),
     /// One line of the training set, without its end: see [`crate::training::set`].
-    SetLine(Vec<u8>),
+    SetLine(Cow<'a, [u8]>),
 }
 
-impl Record {
+impl<'a> Record<'a> {
     fn parts(&self) -> (u8, &str, &[u8]) {
         match &self.output {
             Output::SessionLog { name, content } => (1, name, content),
@@ -53,12 +55,12 @@ impl Record {
         }
     }
 
-    /// Reads one record from the front of `bytes`; `None` where there is none that is whole.
-    pub(super) fn read_from(bytes: &mut &[u8]) -> Option<Self> {
+    /// One record at the front of `bytes`, which it refers to; `None` where there is none that is whole.
+    pub(super) fn read_from(bytes: &mut &'a [u8]) -> Option<Self> {
         let kind = take(bytes, 1)?[0];
         let key = SessionKey(take(bytes, 32)?.try_into().ok()?);
-        let name = String::from_utf8(take_field(bytes)?.to_vec()).ok()?;
-        let content = take_field(bytes)?.to_vec();
+        let name = Cow::from(str::from_utf8(take_field(bytes)?).ok()?);
+        let content = Cow::from(take_field(bytes)?);
         let output = match kind {
             1 => Output::SessionLog { name, content },
             2 => Output::TrainingData { name, content },

@@ -105,7 +105,7 @@ impl Evidence {
         }
     }
 
-    fn wait(&mut self, record: Record, place: usize) {
+    fn wait(&mut self, record: Record<'_>, place: usize) {
         let waiting = self.waiting.entry(record.key).or_default();
         match &record.output {
             Output::SessionLog { name, content } => {

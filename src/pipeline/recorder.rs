@@ -5,6 +5,7 @@
 //! journal and transaction are made durable side by side. Until the ledger says so (the settler's part, once both are),
 //! none of it counts: a crash in between runs the files again, and every write is keyed so that it then changes nothing.
 
+use std::borrow::Cow;
 use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
@@ -97,8 +98,9 @@ impl Recorder {
         Some(unit)
     }
 
-    /// Uses a quiet moment for the full-text index. `false` once there is nothing left to do.
+    /// Uses a quiet moment for the full-text index, and gives memory back. `false` once there is nothing left to do.
     fn tidy(&mut self, inbox: &Receiver<Unit>, settler: &Sender<Order>) -> bool {
+        self.journal.rest();
         loop {
             let stepped = self.memory.index_some(INDEX_STEP).and_then(|left| match left {
                 // Meanings come last: nobody waits for them.
@@ -245,23 +247,23 @@ impl Unit {
     }
 }
 
-fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<Record>) {
+fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<Record<'static>>) {
     let LearnedSession { envelope, replaces, stages, recorded, .. } = session;
     let key = envelope.key;
     let mut trained = false;
     for effect in &mut envelope.effects {
         if let Effect::TrainingData { lines, .. } = effect {
             trained = true;
-            let name = format!("training_{}.jsonl", recorded.stem);
+            let name = format!("training_{}.jsonl", recorded.stem).into();
             let content = std::mem::take(lines).into_bytes();
             if !content.is_empty() || replaces.is_some() {
-                out.push(Record { key, output: Output::TrainingData { name, content } });
+                out.push(Record { key, output: Output::TrainingData { name, content: content.into() } });
             }
         }
     }
     if !trained && replaces.as_ref().is_some_and(|earlier| earlier.examples > 0) {
-        let name = format!("training_{}.jsonl", recorded.stem);
-        out.push(Record { key, output: Output::TrainingData { name, content: Vec::new() } });
+        let name = format!("training_{}.jsonl", recorded.stem).into();
+        out.push(Record { key, output: Output::TrainingData { name, content: Cow::default() } });
     }
     let wanted = envelope.effects.iter().find_map(|effect| match effect {
         Effect::SessionLog(files) => Some(*files),
@@ -281,19 +283,20 @@ fn session_log(
     recorded: &Recorded,
     stages: Vec<StageRun>,
     wanted: LogFiles,
-) -> Vec<Output> {
+) -> Vec<Output<'static>> {
     let pipeline = format!("atles {}", env!("CARGO_PKG_VERSION"));
     let log = SessionLog::new(envelope, &recorded.stored, &pipeline, stages);
     let mut outputs = Vec::new();
     if wanted.per_session
         && let Ok(content) = serde_json::to_vec_pretty(&log)
     {
-        outputs.push(Output::SessionLog { name: format!("session_log_{}.json", recorded.stem), content });
+        let name = format!("session_log_{}.json", recorded.stem).into();
+        outputs.push(Output::SessionLog { name, content: content.into() });
     }
     if wanted.master
         && let Ok(line) = serde_json::to_vec(&log)
     {
-        outputs.push(Output::MasterLine(line));
+        outputs.push(Output::MasterLine(line.into()));
     }
     outputs
 }
@@ -304,7 +307,7 @@ fn set_line(
     is_revision: bool,
     recorded: &Recorded,
     now: jiff::Timestamp,
-) -> Option<Output> {
+) -> Option<Output<'static>> {
     let chat = envelope.effects.iter_mut().find_map(|effect| match effect {
         Effect::TrainingSet { chat } => Some(chat),
         _ => None,
@@ -322,7 +325,7 @@ fn set_line(
         answers,
         chat: std::mem::take(chat),
     };
-    serde_json::to_vec(&line).ok().map(Output::SetLine)
+    serde_json::to_vec(&line).ok().map(|line| Output::SetLine(line.into()))
 }
 
 /// Gives names to the small files of a session.

@@ -158,19 +158,20 @@ impl Prose {
         let mut sentences = said.iter().peekable();
         let bytes = lower.as_bytes();
         for run in &reading.runs {
-            while sentences.next_if(|sentence| sentence.end <= run.range.start).is_some() {}
-            let spoken = sentences.peek().filter(|sentence| sentence.start <= run.range.start);
+            let place = run.range();
+            while sentences.next_if(|sentence| sentence.end <= place.start).is_some() {}
+            let spoken = sentences.peek().filter(|sentence| sentence.start <= place.start);
             let Some(sentence) = spoken else { continue };
             // What stands behind an apostrophe belongs to the word before it.
-            let tail = match bytes[..run.range.start].last() {
+            let tail = match bytes[..place.start].last() {
                 Some(byte) if byte.is_ascii() => *byte == b'\'',
-                _ => bytes[..run.range.start].ends_with("’".as_bytes()),
+                _ => bytes[..place.start].ends_with("’".as_bytes()),
             };
             prose.words += u32::from(!tail);
             if prose.words <= COMPARED && !is_stop_word(run.id) {
                 prose.telling.push(run.id);
             }
-            prose.long += u32::from(run.range.len() >= 8);
+            prose.long += u32::from(place.len() >= 8);
             match vocabulary::meaning(run.id) {
                 Some(vocabulary::Meaning::Polite) => prose.polite = true,
                 Some(vocabulary::Meaning::Term) => prose.terms += 1,

@@ -38,16 +38,30 @@ fn lower(c: char) -> char {
 /// A run of letters, digits and `_` in a text.
 #[derive(Debug, Clone)]
 pub(crate) struct Run {
-    /// Where it stands, in bytes.
-    pub(crate) range: Range<usize>,
+    // A long text has a million of them, so each is kept small.
+    start: u32,
+    end: u32,
     pub(crate) id: WordId,
 }
 
-/// All runs of letters, digits and `_` of a text.
+impl Run {
+    fn new(text: &str, range: &Range<usize>) -> Self {
+        Run { start: range.start as u32, end: range.end as u32, id: WordId::within(text, range) }
+    }
+
+    /// Where it stands, in bytes.
+    #[inline]
+    pub(crate) fn range(&self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
+}
+
+/// All runs of letters, digits and `_` of a text, as far as its first 4 GiB go.
 pub(crate) fn runs(text: &str) -> Vec<Run> {
+    let text = beginning(text, u32::MAX as usize);
     let mut found = Vec::with_capacity(text.len() / 5 + 1);
     if text.is_ascii() {
-        each_byte_run(text, |range| found.push(Run { id: WordId::within(text, &range), range }));
+        each_byte_run(text, |range| found.push(Run::new(text, &range)));
     } else {
         each_byte_run(text, |range| parts_of_run(text, range, &mut found));
     }
@@ -57,14 +71,14 @@ pub(crate) fn runs(text: &str) -> Vec<Run> {
 /// Signs beyond ASCII may part a run.
 fn parts_of_run(text: &str, range: Range<usize>, found: &mut Vec<Run>) {
     if text.as_bytes()[range.clone()].is_ascii() {
-        return found.push(Run { id: WordId::within(text, &range), range });
+        return found.push(Run::new(text, &range));
     }
     let (here, mut end) = (&text[..range.end], range.start);
     while end < range.end {
         let start = skip(here, end, false);
         end = skip(here, start, true);
         if start < end {
-            found.push(Run { id: WordId::within(text, &(start..end)), range: start..end });
+            found.push(Run::new(text, &(start..end)));
         }
     }
 }
@@ -191,8 +205,8 @@ mod tests {
             let expected: Vec<&str> =
                 text.split(|c| !is_word_char(c)).filter(|run| !run.is_empty()).collect();
             let found: Vec<Run> = runs(text);
-            assert_eq!(found.iter().map(|run| &text[run.range.clone()]).collect::<Vec<_>>(), expected);
-            assert!(found.iter().all(|run| run.id == WordId::of(&text[run.range.clone()])));
+            assert_eq!(found.iter().map(|run| &text[run.range()]).collect::<Vec<_>>(), expected);
+            assert!(found.iter().all(|run| run.id == WordId::of(&text[run.range()])));
         }
     }
 

@@ -64,8 +64,8 @@ impl Words {
         // Folding, which costs no look at the text, takes `_` for another letter.
         let plain = memchr::memchr(b'_', reading.lower.as_bytes()).is_none();
         for run in &reading.runs {
-            let id = if plain { run.id } else { WordId::folded(&reading.lower, &run.range) };
-            self.add(run.range.len(), id);
+            let id = if plain { run.id } else { WordId::folded(&reading.lower, &run.range()) };
+            self.add(run.range().len(), id);
         }
     }
 

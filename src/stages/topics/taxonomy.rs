@@ -124,11 +124,11 @@ impl Taxonomy {
         let id = self.spellings.len();
         let mut run_at = 0;
         // The run that `*` lets go on is no whole one.
-        let whole = runs(text).into_iter().filter(|run| !open || run.range.end < text.len());
-        if let Some(run) = whole.max_by_key(|run| run.range.len()) {
+        let whole = runs(text).into_iter().filter(|run| !open || run.range().end < text.len());
+        if let Some(run) = whole.max_by_key(|run| run.range().len()) {
             self.known_runs.insert(run.id.bits());
             self.by_run.entry(run.id).or_default().push(id);
-            run_at = run.range.start;
+            run_at = run.range().start;
         } else if let Some(stem) = stem_at(text, 0) {
             self.known_stems.insert(stem_bits(stem));
             self.by_stem.entry(stem).or_default().push(id);
@@ -152,11 +152,11 @@ impl Taxonomy {
         hits.clear();
         for run in turn.runs {
             if self.known_runs.contains(run.id.bits()) {
-                self.place(self.by_run.get(&run.id), turn.lower, &run.range, hits);
+                self.place(self.by_run.get(&run.id), turn.lower, &run.range(), hits);
             }
-            let stem = stem_at(turn.lower, run.range.start);
+            let stem = stem_at(turn.lower, run.range().start);
             if let Some(stem) = stem.filter(|stem| self.known_stems.contains(stem_bits(*stem))) {
-                self.place(self.by_stem.get(&stem), turn.lower, &run.range, hits);
+                self.place(self.by_stem.get(&stem), turn.lower, &run.range(), hits);
             }
         }
     }

@@ -103,9 +103,9 @@ impl<'a> Words<'a> {
                 0xE2 if self.text[end..].starts_with("’".as_bytes()) => 3,
                 _ => return end,
             };
-            let next = |run: &&Run| run.range.start == end + joint && run.range.end <= self.text.len();
+            let next = |run: &&Run| run.range().start == end + joint && run.range().end <= self.text.len();
             match self.runs.next_if(next) {
-                Some(run) => end = run.range.end,
+                Some(run) => end = run.range().end,
                 None => return end,
             }
         }
@@ -125,7 +125,8 @@ impl Words<'_> {
     /// Calls back with each word.
     #[inline]
     pub(super) fn each(mut self, mut found: impl FnMut(Word)) {
-        while let Some(Run { range: run, id }) = self.runs.next() {
+        while let Some(next) = self.runs.next() {
+            let run = next.range();
             if run.end > self.text.len() {
                 return;
             }
@@ -146,7 +147,7 @@ impl Words<'_> {
             }
             let range = run.start..self.end;
             found(Word {
-                id: if self.end == run.end { *id } else { WordId::within(self.lower, &range) },
+                id: if self.end == run.end { next.id } else { WordId::within(self.lower, &range) },
                 range,
                 follows: !std::mem::take(&mut self.passed),
                 opens: std::mem::take(&mut self.opens),
