@@ -64,6 +64,13 @@ pub(super) struct Settled {
     pub(super) reply: Option<oneshot::Sender<Reply>>,
 }
 
+/// What came of moving files: who waits to hear of it, and whether `done/` and `failed/` were written to.
+#[derive(Default)]
+struct Moves {
+    replies: Vec<(oneshot::Sender<Reply>, Outcome)>,
+    touched: [bool; 2],
+}
+
 /// What is being put together for one write of the store.
 #[derive(Default)]
 struct Group {
@@ -86,7 +93,8 @@ impl Settler {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let waiting = std::mem::take(&mut self.unmoved);
-                    self.move_files(waiting);
+                    let moves = self.move_files(waiting);
+                    self.sync(moves.touched);
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -138,28 +146,38 @@ impl Settler {
             }
         }
         group.batch.put_totals(&totals);
+        self.write(group, totals, moved);
+    }
+
+    /// Writes the ledger. As soon as that is durable the files move; whoever waits is answered when it can be read, too.
+    fn write(&mut self, group: Group, totals: Totals, forgotten: Vec<OsString>) {
+        let Group { batch, settled, places, replies } = group;
+        let mut settled = Some(settled);
+        let mut moves = Moves::default();
         platform::failpoint("settler.before_ledger");
-        match self.state.apply(group.batch) {
-            Ok(()) => {
-                platform::failpoint("settler.ledger_synced");
-                *self.shared_totals() = totals;
-                group.places.into_iter().for_each(|(place, left_out)| self.courier.release(place, left_out));
-                platform::failpoint("settler.released");
-                self.move_files(group.settled);
-            }
-            Err(problem) => {
-                error!(error = %problem, "the state store cannot be written");
-                self.courier.keep_journal();
-                self.moved = moved;
-                self.totals_unsure = true;
-                for settled in group.settled {
-                    settled.answer(Reply::Stalled(problem.to_string()));
-                }
-                answer_all(group.replies, false);
-                return;
-            }
+        let written = self.state.clone().apply_and(batch, || {
+            platform::failpoint("settler.ledger_synced");
+            *self.shared_totals() = totals;
+            moves = self.move_files(settled.take().unwrap_or_default());
+        });
+        if let Err(problem) = &written {
+            error!(error = %problem, "the state store cannot be written");
+            self.totals_unsure = true;
         }
-        answer_all(group.replies, true);
+        if let (Err(problem), Some(settled)) = (&written, settled) {
+            // Nothing of it is durable, as far as is known.
+            self.courier.keep_journal();
+            self.moved = forgotten;
+            for one in settled {
+                one.answer(Reply::Stalled(problem.to_string()));
+            }
+            return answer_all(replies, false);
+        }
+        moves.answer();
+        places.into_iter().for_each(|(place, left_out)| self.courier.release(place, left_out));
+        platform::failpoint("settler.released");
+        answer_all(replies, true);
+        self.sync(moves.touched);
     }
 
     fn shared_totals(&self) -> std::sync::MutexGuard<'_, Totals> {
@@ -274,38 +292,45 @@ impl Settler {
         }
     }
 
-    /// Moves what is in the ledger to where it belongs, and answers.
-    fn move_files(&mut self, settled: Vec<Settled>) {
-        let mut touched = [false, false];
+    /// Moves what is in the ledger to where it belongs.
+    fn move_files(&mut self, settled: Vec<Settled>) -> Moves {
+        let mut moves = Moves::default();
         for mut one in settled {
+            moves.replies.extend(one.reply.take().map(|reply| (reply, one.outcome)));
             match one.move_file(&self.home) {
                 Ok(()) => {
                     platform::failpoint("settler.moved");
-                    touched[usize::from(one.outcome.is_failure())] = true;
-                    self.moved.push(one.file.name.clone());
-                    let outcome = one.outcome;
-                    one.answer(Reply::Settled(outcome));
+                    moves.touched[usize::from(one.outcome.is_failure())] = true;
+                    self.moved.push(one.file.name);
                 }
                 Err(error) if one.is_gone(&self.home, &error) => {
                     warn!(file = one.file.shown(), "a settled file was taken away before it could be moved");
-                    self.moved.push(one.file.name.clone());
-                    let outcome = one.outcome;
-                    one.answer(Reply::Settled(outcome));
+                    self.moved.push(one.file.name);
                 }
                 Err(error) => {
+                    // Nobody need wait: the ledger has it.
                     error!(file = one.file.shown(), %error, "a settled file cannot be moved; trying again");
-                    // The worker need not wait: the ledger has it.
-                    if let Some(reply) = one.reply.take() {
-                        let _ = reply.send(Reply::Settled(one.outcome));
-                    }
                     self.unmoved.push(one);
                 }
             }
         }
+        moves
+    }
+
+    fn sync(&self, touched: [bool; 2]) {
         for (dir, touched) in [&self.home.done, &self.home.failed].into_iter().zip(touched) {
             if touched && let Err(error) = platform::sync_point("moves", || platform::sync_dir(dir)) {
                 warn!(%error, "a folder cannot be synced; a power loss may put files back into work/");
             }
+        }
+    }
+}
+
+impl Moves {
+    fn answer(&mut self) {
+        for (reply, outcome) in self.replies.drain(..) {
+            // Whoever asked may have been let go of meanwhile.
+            let _ = reply.send(Reply::Settled(outcome));
         }
     }
 }

@@ -40,6 +40,14 @@ impl State {
         if batch.0.writes.is_empty() { Ok(()) } else { self.store.apply(batch.0) }
     }
 
+    /// The same; calls `once_durable` as soon as the batch is durable, when readers may not see it yet.
+    ///
+    /// # Errors
+    /// See [`StateStore::apply_and`].
+    pub fn apply_and(&self, batch: StateBatch, mut once_durable: impl FnMut()) -> Result<(), StateError> {
+        self.store.apply_and(batch.0, &mut once_durable)
+    }
+
     fn read<T: serde::de::DeserializeOwned>(&self, key: &Key<'_>) -> Result<Option<T>, StateError> {
         self.store.get(&key.bytes())?.map(|bytes| decode(&bytes).map_err(Into::into)).transpose()
     }

@@ -9,6 +9,7 @@
 pub mod forget;
 mod ledger;
 mod records;
+mod redo;
 mod rewrite;
 mod sled_store;
 mod store;

@@ -1,19 +1,26 @@
 //! The store on disk.
 //!
+//! A batch is durable in the redo log ([`super::redo`]) before sled has it. Now and then all that sled has is made
+//! durable too, and the redo log begins again.
+//!
 //! sled 0.34 promises that `flush` makes writes durable, and on Linux it does not: it writes and starts the
-//! write-back, without fsync. So the log file is synced here. Values stay small (a value of 128 KiB or more would
+//! write-back, without fsync. So sled's own log is synced here. Values stay small (a value of 128 KiB or more would
 //! become a blob file that sled never syncs), and the cache is bounded (its default is a gibibyte).
 
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{PoisonError, RwLock};
+use std::sync::{Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use super::redo::{Kept, RedoLog};
 use super::{Batch, StateError, StateStore};
 use crate::platform;
 
 const CACHE_BYTES: u64 = 16 << 20;
+/// The tree, and the key in it, under which stands which generation of the redo log may hold what sled has not.
+const MARKS: &str = "redo";
+const GENERATION: &str = "generation";
 
 /// [`StateStore`] on sled.
 ///
@@ -28,7 +35,9 @@ pub struct SledStore {
 #[derive(Debug)]
 struct Opened {
     db: sled::Db,
+    marks: sled::Tree,
     log: File,
+    redo: Mutex<RedoLog>,
 }
 
 impl SledStore {
@@ -101,18 +110,65 @@ impl Opened {
     fn try_open(dir: &Path) -> Result<Self, StateError> {
         remove_unfinished_snapshots(dir)?;
         // sled panics on some kinds of damage; that is damage too.
-        let opened = std::panic::catch_unwind(|| {
-            sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500)).open()
-        });
-        let db = match opened {
-            Ok(Ok(db)) => db,
-            Ok(Err(error)) => return Err(translate(error)),
-            Err(_) => return Err(StateError::Corrupt("it could not be opened".into())),
-        };
-        Ok(Opened { log: File::open(dir.join("db"))?, db })
+        std::panic::catch_unwind(|| Self::open_all(dir))
+            .unwrap_or_else(|_| Err(StateError::Corrupt("it could not be opened".into())))
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+    fn open_all(dir: &Path) -> Result<Self, StateError> {
+        let settings = sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).flush_every_ms(Some(500));
+        let db = settings.open().map_err(translate)?;
+        let marks = db.open_tree(MARKS).map_err(translate)?;
+        let (redo, kept) = RedoLog::open(dir)?;
+        let opened = Opened { log: File::open(dir.join("db"))?, db, marks, redo: Mutex::new(redo) };
+        opened.redo(kept)?;
+        Ok(opened)
+    }
+
+    /// Gives sled what only the redo log may have, and begins that anew.
+    fn redo(&self, kept: Option<Kept>) -> Result<(), StateError> {
+        let known = self.marks.get(GENERATION).map_err(translate)?;
+        let known =
+            known.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0);
+        if let Some(kept) = kept {
+            if kept.generation > known {
+                return Err(StateError::Corrupt("it is older than the log of what was written to it".into()));
+            }
+            if kept.generation == known {
+                kept.batches.into_iter().try_for_each(|batch| self.hand_over(batch))?;
+            }
+        }
+        let mut redo = self.redo_log();
+        redo.begin(known);
+        self.checkpoint(&mut redo)
+    }
+
+    fn redo_log(&self) -> MutexGuard<'_, RedoLog> {
+        self.redo.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn apply(&self, batch: Batch, once_durable: &mut dyn FnMut()) -> Result<(), StateError> {
+        if batch.writes.is_empty() {
+            once_durable();
+            return Ok(());
+        }
+        let mut redo = self.redo_log();
+        let mut is_logged = redo.append(&batch)?;
+        if !is_logged && !redo.is_empty() {
+            self.checkpoint(&mut redo)?;
+            is_logged = redo.append(&batch)?;
+        }
+        if is_logged {
+            once_durable();
+            return self.hand_over(batch);
+        }
+        // It is larger than the log: sled makes it durable.
+        self.hand_over(batch)?;
+        self.checkpoint(&mut redo)?;
+        once_durable();
+        Ok(())
+    }
+
+    fn hand_over(&self, batch: Batch) -> Result<(), StateError> {
         let mut writes = sled::Batch::default();
         for (key, value) in batch.writes {
             match value {
@@ -122,10 +178,30 @@ impl Opened {
         }
         self.db.apply_batch(writes).map_err(translate)?;
         platform::failpoint("state.applied");
+        Ok(())
+    }
+
+    /// Makes all that sled has durable, and with it that the redo log need not be looked at: it begins anew.
+    fn checkpoint(&self, redo: &mut RedoLog) -> Result<(), StateError> {
+        let next = redo.generation() + 1;
+        self.marks.insert(GENERATION, &next.to_be_bytes()).map_err(translate)?;
         self.db.flush().map_err(translate)?;
         platform::failpoint("state.flushed");
         platform::sync_point("state", || self.log.sync_data())?;
+        redo.begin(next);
         Ok(())
+    }
+}
+
+/// Closed in order, the store does not need its redo log; after a failure it does, and nothing is said about it.
+impl Drop for SledStore {
+    fn drop(&mut self) {
+        if let Some(opened) = self.open.get_mut().unwrap_or_else(PoisonError::into_inner) {
+            let mut redo = opened.redo_log();
+            if !redo.is_empty() {
+                let _ = opened.checkpoint(&mut redo);
+            }
+        }
     }
 }
 
@@ -166,8 +242,8 @@ impl StateStore for SledStore {
         })
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), StateError> {
-        self.with(|opened| opened.apply(batch)).inspect_err(|_| self.let_go())
+    fn apply_and(&self, batch: Batch, once_durable: &mut dyn FnMut()) -> Result<(), StateError> {
+        self.with(|opened| opened.apply(batch, once_durable)).inspect_err(|_| self.let_go())
     }
 }
 
@@ -227,6 +303,93 @@ mod tests {
                 prop_assert_eq!(all(&store, prefix), all(&model, prefix));
             }
         }
+    }
+
+    fn copy(from: &Path, to: &Path, wanted: impl Fn(&str) -> bool) {
+        for entry in std::fs::read_dir(from).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() && wanted(entry.file_name().to_str().unwrap()) {
+                std::fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+            }
+        }
+    }
+
+    /// A store that was just opened, and what its folder then was like.
+    fn opened(dir: &Path) -> (SledStore, tempfile::TempDir) {
+        let store = SledStore::open(dir).unwrap();
+        let image = tempfile::tempdir().unwrap();
+        copy(dir, image.path(), |_| true);
+        (store, image)
+    }
+
+    /// What a loss of power leaves of a folder if sled's writes since it was opened are lost, all of them.
+    fn without_sleds_writes(dir: &Path, opened: &Path) -> tempfile::TempDir {
+        let image = tempfile::tempdir().unwrap();
+        copy(opened, image.path(), |_| true);
+        copy(dir, image.path(), |name| name == "redo.log");
+        image
+    }
+
+    fn generation(store: &SledStore) -> u64 {
+        store.with(|opened| Ok(opened.redo_log().generation())).unwrap()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+        #[test]
+        fn every_batch_is_there_after_a_loss_of_power_that_takes_all_that_sled_wrote(batches in batches()) {
+            let dir = tempfile::tempdir().unwrap();
+            let model = InMemoryStore::default();
+            let (store, opened) = opened(dir.path());
+            for batch in batches {
+                store.apply(batch.clone()).unwrap();
+                model.apply(batch).unwrap();
+                let image = without_sleds_writes(dir.path(), opened.path());
+                // The second time there is nothing to be redone any more.
+                for _ in 0..2 {
+                    let found = SledStore::open(image.path()).unwrap();
+                    prop_assert_eq!(all(&found, &[]), all(&model, &[]));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_store_outlives_its_redo_log_many_times_and_takes_batches_larger_than_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let model = InMemoryStore::default();
+        let (mut store, mut image) = opened(dir.path());
+        let (mut redone, mut begun_anew) = (0, 0);
+        for number in 0..60u8 {
+            // A hundred values of half a KiB to four: from a fifth of the log to more than all of it.
+            let value = |at: u8| Some(vec![number; 512 + usize::from(number % 8) * 512 + usize::from(at)]);
+            let writes = (0..100).map(|at| (vec![number % 5, at], value(at)));
+            let batch = Batch { writes: writes.collect() };
+            let before = generation(&store);
+            store.apply(batch.clone()).unwrap();
+            model.apply(batch).unwrap();
+            if generation(&store) == before {
+                redone += 1;
+                let lost = without_sleds_writes(dir.path(), image.path());
+                assert!(all(&SledStore::open(lost.path()).unwrap(), &[]) == all(&model, &[]), "{number}");
+            } else {
+                begun_anew += 1;
+                drop(store);
+                (store, image) = opened(dir.path());
+                assert!(all(&store, &[]) == all(&model, &[]), "{number}");
+            }
+        }
+        assert!(redone > 20 && begun_anew > 20, "{redone} {begun_anew}");
+    }
+
+    #[test]
+    fn a_store_from_before_its_redo_log_began_is_damaged() {
+        let dir = tempfile::tempdir().unwrap();
+        let (store, early) = opened(dir.path());
+        drop(store);
+        let store = SledStore::open(dir.path()).unwrap();
+        store.apply(Batch { writes: vec![(b"a".to_vec(), Some(b"value".to_vec()))] }).unwrap();
+        let image = without_sleds_writes(dir.path(), early.path());
+        assert!(matches!(SledStore::open(image.path()), Err(StateError::Corrupt(_))));
     }
 
     #[test]

@@ -44,11 +44,20 @@ pub trait StateStore: Send + Sync {
     /// If the store cannot be read.
     fn scan(&self, prefix: &[u8], each: &mut dyn FnMut(&[u8], &[u8]) -> bool) -> Result<(), StateError>;
 
-    /// Writes a batch. When this returns, it survives a power loss.
+    /// Writes a batch. When this returns, it survives a power loss, and readers see it.
     ///
     /// # Errors
     /// If the store cannot be written; then either all or nothing of the batch is there.
-    fn apply(&self, batch: Batch) -> Result<(), StateError>;
+    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+        self.apply_and(batch, &mut || {})
+    }
+
+    /// The same; calls `once_durable` as soon as the batch survives a power loss, when readers may not see it yet.
+    ///
+    /// # Errors
+    /// As there. If `once_durable` was called, all of the batch is there, though readers may not see it before the
+    /// store is opened again.
+    fn apply_and(&self, batch: Batch, once_durable: &mut dyn FnMut()) -> Result<(), StateError>;
 }
 
 /// A store that forgets at the end: for dry runs, and the model that tests hold the real one against.
@@ -76,7 +85,8 @@ impl StateStore for InMemoryStore {
         Ok(())
     }
 
-    fn apply(&self, batch: Batch) -> Result<(), StateError> {
+    fn apply_and(&self, batch: Batch, once_durable: &mut dyn FnMut()) -> Result<(), StateError> {
+        once_durable();
         let mut map = self.map();
         for (key, value) in batch.writes {
             match value {

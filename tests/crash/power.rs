@@ -221,7 +221,8 @@ fn sync_points() -> BTreeSet<String> {
 }
 
 /// The syncs without which harm is found soon; the others are looked into only where many states are asked for.
-const SOON: [&str; 7] = ["courier", "journal", "journal.segment", "key", "moves", "sidecar", "state"];
+const SOON: [&str; 8] =
+    ["courier", "journal", "journal.segment", "key", "moves", "sidecar", "state", "state.redo"];
 
 /// `CRASH_SEED` may be given, and `POWER_SKIP_STATES`: then every sync that has a name is left out once.
 #[test]
