@@ -107,10 +107,24 @@ impl Disk {
         self.given(path, node);
     }
 
+    /// Somebody else took an empty folder away, durably.
+    pub(crate) fn taken_dir(&mut self, path: &Path) {
+        let slot = self.known_slot(path);
+        self.durably(Kind::Unlink { slot });
+    }
+
     fn given(&mut self, path: &Path, node: Node) {
-        let Some(slot) = self.slot(path) else { panic!("{} lies nowhere", path.display()) };
+        let slot = self.known_slot(path);
+        self.durably(Kind::Link { slot, node });
+    }
+
+    fn known_slot(&self, path: &Path) -> Slot {
+        self.slot(path).unwrap_or_else(|| panic!("{} lies nowhere", path.display()))
+    }
+
+    fn durably(&mut self, kind: Kind) {
         let at = self.now;
-        self.change(at, at, Kind::Link { slot, node });
+        self.change(at, at, kind);
         // Durable without a sync of anything else in that folder.
         self.syncs.push(Sync {
             start: at + 1,

@@ -132,7 +132,7 @@ impl<'a> Writer<'a> {
         self.drop_file(text.as_bytes(), Fate::Done);
     }
 
-    fn drop_broken(&mut self) {
+    pub(crate) fn drop_broken(&mut self) {
         let bytes = broken(&mut self.dice);
         self.drop_file(&bytes, Fate::Failed);
     }
