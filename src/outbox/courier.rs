@@ -1,25 +1,20 @@
-//! Makes the files from the journal.
+//! The thread that makes files from the journal, off the path of the sessions.
 
-use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tracing::{error, warn};
+use tracing::error;
 
-use super::journal::{Batch, Reader, segment_path, segments};
-use super::master_log::MasterLog;
-use super::{Output, Place, Record};
+use super::Place;
+use super::desk::Desk;
+use super::journal::Reader;
 use crate::platform;
 use crate::session::SessionKey;
 use crate::spool::Home;
-use crate::stages::session_log::{QUEUED, SessionLog};
-use crate::training::set::TrainingSet;
 
 /// How long to wait before trying again after a file could not be written.
 const RETRY: Duration = Duration::from_secs(2);
@@ -134,31 +129,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Where the files go.
-struct Desk {
-    home: Home,
-    dir: PathBuf,
-    logs: PathBuf,
-    training: PathBuf,
-    set: TrainingSet,
-    master: MasterLog,
-    stopping: Arc<AtomicBool>,
-}
-
 impl Desk {
-    fn open(home: &Home) -> io::Result<Self> {
-        let logs = home.logs();
-        Ok(Desk {
-            dir: home.outbox(),
-            training: home.training_data(),
-            set: TrainingSet::of(home),
-            master: MasterLog::open(logs.join("master_log.jsonl"))?,
-            logs,
-            home: home.clone(),
-            stopping: Arc::default(),
-        })
-    }
-
     fn run(&mut self, open_segment: u64, inbox: &Receiver<Order>, progress: &Progress) {
         let mut reader: Option<Reader> = None;
         let mut oldest = open_segment;
@@ -209,108 +180,6 @@ impl Desk {
         *reader = Some(at_batch);
         Ok(())
     }
-
-    fn deliver(&mut self, records: &[Record<'_>]) -> io::Result<()> {
-        let (mut lines, mut set) = (Vec::new(), Vec::new());
-        for record in records {
-            match &record.output {
-                Output::SessionLog { name, content } => replace(&self.logs, name, content)?,
-                Output::TrainingData { name, content } if content.is_empty() => {
-                    remove(&self.training.join(&**name))?;
-                }
-                Output::TrainingData { name, content } => replace(&self.training, name, content)?,
-                Output::MasterLine(line) => {
-                    lines.extend_from_slice(line);
-                    lines.push(b'\n');
-                }
-                Output::SetLine(line) => {
-                    set.extend_from_slice(line);
-                    set.push(b'\n');
-                }
-            }
-        }
-        platform::failpoint("courier.files_made");
-        // Last, so that a session in the set has its log already, which its run completes.
-        self.master.append(&lines)?;
-        platform::failpoint("courier.lines_appended");
-        self.set.append(&set)?;
-        platform::failpoint("courier.delivered");
-        Ok(())
-    }
-
-    /// Makes the files of all segments that are left, except for sessions that never were settled.
-    fn recover(&mut self, open_segment: u64, settled: &Settled) -> io::Result<()> {
-        let left: Vec<u64> =
-            segments(&self.dir)?.into_iter().filter(|&segment| segment < open_segment).collect();
-        let mut pending = Vec::new();
-        for &segment in &left {
-            let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
-            while let Some(batch) = reader.next()? {
-                pending.push((batch.end, batch.records.iter().map(|record| record.key).collect::<Vec<_>>()));
-            }
-        }
-        // A session that was recorded twice, because its file was touched in between, counts as it was recorded last.
-        let last: HashMap<SessionKey, Place> =
-            pending.iter().flat_map(|(place, keys)| keys.iter().map(|key| (*key, *place))).collect();
-        let keys: HashSet<String> = last.keys().map(ToString::to_string).collect();
-        if !keys.is_empty() {
-            self.master.drop_torn_lines()?;
-        }
-        let mut logged =
-            if keys.is_empty() { HashSet::new() } else { self.master.keys_near_the_end(&keys)? };
-        for &segment in &left {
-            let mut reader = Reader::open(&self.dir, Place { segment, offset: 0 })?;
-            while let Some(Batch { end, mut records }) = reader.next()? {
-                records.retain(|record| {
-                    last.get(&record.key) == Some(&end)
-                        && settled(&record.key)
-                        && !self.is_completed(record)
-                        && (!matches!(record.output, Output::MasterLine(_))
-                            || logged.insert(record.key.to_string()))
-                });
-                self.deliver(&records)?;
-                platform::failpoint("courier.recovering");
-            }
-        }
-        for segment in left {
-            self.discard(segment..segment + 1);
-        }
-        Ok(())
-    }
-
-    /// Whether a session log was written before and has since been completed by a training run.
-    fn is_completed(&self, record: &Record<'_>) -> bool {
-        let Output::SessionLog { name, .. } = &record.output else { return false };
-        let read =
-            || serde_json::from_slice::<SessionLog>(&std::fs::read(self.logs.join(&**name)).ok()?).ok();
-        read().is_some_and(|log| {
-            log.key == record.key.to_string() && log.training_run.is_some_and(|run| run != QUEUED)
-        })
-    }
-
-    /// Deletes segments once the files made from them are on stable storage.
-    fn discard(&self, segments: std::ops::Range<u64>) {
-        let safe = platform::sync_point("courier", || self.sync_files());
-        platform::failpoint("courier.synced");
-        if let Err(error) = safe {
-            return warn!(%error, "cannot sync the outbox; its journal is kept");
-        }
-        for segment in segments {
-            match std::fs::remove_file(segment_path(&self.dir, segment)) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                    warn!(%error, segment, "cannot remove a journal segment");
-                }
-                _ => platform::failpoint("courier.segment_removed"),
-            }
-        }
-    }
-
-    fn sync_files(&self) -> io::Result<()> {
-        if platform::sync_filesystem(&self.home.root)? {
-            return Ok(());
-        }
-        [&self.logs, &self.training, self.set.dir()].into_iter().try_for_each(sync_each)
-    }
 }
 
 /// Waits for the next batch to deliver; a reader that has to wait gives its memory back.
@@ -322,38 +191,10 @@ fn next_order(inbox: &Receiver<Order>, reader: &mut Option<Reader>) -> Option<Or
     inbox.recv().ok()
 }
 
-/// Where the system cannot sync a whole file system: every file by itself.
-fn sync_each(dir: &Path) -> io::Result<()> {
-    if !dir.exists() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        if entry.file_type()?.is_file() {
-            File::open(entry.path())?.sync_all()?;
-        }
-    }
-    platform::sync_dir(dir)
-}
-
-/// Writes a file so that a reader sees the old content or the new, never a part.
-fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
-    let aside = dir.join(format!(".{name}.tmp"));
-    platform::create_private(&aside)?.write_all(content)?;
-    platform::failpoint("courier.file_written");
-    std::fs::rename(&aside, dir.join(name))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::super::Journal;
+    use super::super::journal::segments;
+    use super::super::{Journal, Output, Record};
     use super::*;
 
     fn home() -> (tempfile::TempDir, Home) {

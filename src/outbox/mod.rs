@@ -6,6 +6,7 @@
 //! crash. A piece of the journal is deleted only when its files are on stable storage.
 
 mod courier;
+mod desk;
 mod journal;
 mod master_log;
 mod record;

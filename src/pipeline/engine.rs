@@ -12,11 +12,12 @@ use tracing::error;
 
 use super::chain::Chain;
 use super::dispatcher::{Dispatcher, Gauges};
-use super::recorder::{Recorder, Stems};
+use super::recorder::Recorder;
 use super::recovery::{self, Recovered};
 use super::reservations::Reservations;
 use super::runner::{Runner, Stop};
 use super::settler::{Order, Settler, SharedTotals};
+use super::stems::Stems;
 use crate::forget::Forgotten;
 use crate::memory::Writer;
 use crate::outbox::{Courier, Journal, Syncer};

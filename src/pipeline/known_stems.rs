@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use super::recorder::plain;
+use super::stems::plain;
 use crate::session::{Envelope, Identity};
 use crate::spool::Home;
 

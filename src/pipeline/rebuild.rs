@@ -6,34 +6,30 @@
 //! database grows in `state/rebuild/`, with a note of how far it is in each of its commits; a rebuild that was killed
 //! goes on there. It takes the old one's place in one step.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
-use std::ffi::OsString;
+mod known;
+mod passage;
+mod plan;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use thiserror::Error;
-use tokio::task::JoinHandle;
 
-use super::chain::{Chain, Rehearsed};
-use super::known_stems::{self, KnownStems};
-use super::runner::{envelopes, longest_of_each};
-use super::standing::{Opening, Standing, judge};
-use crate::config::OnError;
-use crate::forget::{Forgotten, is_stub};
-use crate::memory::{Batch, MemoryError, Writer, carry, forget, index, reader};
+use self::known::Ledger;
+use self::plan::open_partial;
+use super::chain::Chain;
+use super::known_stems::KnownStems;
+use crate::forget::Forgotten;
+use crate::memory::{MemoryError, Writer, carry, forget, index, reader};
 use crate::platform;
-use crate::session::{Effect, Envelope, Identity, SessionKey};
-use crate::spool::{Home, shown};
-use crate::state::{InMemoryStore, LearnedRecord, Outcome, SledStore, State, StateBatch, StateError};
+use crate::session::{Identity, SessionKey};
+use crate::spool::Home;
+use crate::state::{InMemoryStore, SledStore, State, StateBatch, StateError};
 use crate::training::SeenExamples;
-
-/// Files in one commit.
-const COMMIT: u64 = 64;
-/// Bytes of files read ahead.
-const ROOM: u64 = 64 << 20;
 
 /// Why memory.db could not be made anew. What was done is gone on with the next time.
 #[derive(Debug, Error)]
@@ -98,60 +94,6 @@ pub struct Rebuild {
     pub in_flight: usize,
 }
 
-/// A file to go through.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Listed {
-    /// The bytes of its name.
-    name: Vec<u8>,
-    /// When it was learned, in milliseconds since 1970.
-    learned_ms: i64,
-    /// Its place among files of the same time.
-    entry: u64,
-    size: u64,
-}
-
-/// What is gone through, written down so that a rebuild that was killed goes on with the same.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Plan {
-    pipeline: String,
-    files: Vec<Listed>,
-}
-
-/// A session that is to be stored.
-struct Judged {
-    envelope: Envelope,
-    record: LearnedRecord,
-}
-
-enum End {
-    Passed,
-    Finished,
-    Failed(String),
-}
-
-/// A file whose sessions are on their way through the chain.
-struct UnderWay {
-    number: u64,
-    learned_at: Timestamp,
-    sessions: Vec<JoinHandle<(Judged, End)>>,
-}
-
-type Decoded = Result<Vec<Envelope>, String>;
-
-/// What is known at some point of the way.
-struct Ledger {
-    state: State,
-    stems: KnownStems,
-    seen: SeenExamples,
-    learned: BTreeMap<Identity, LearnedRecord>,
-    /// Sessions that today's chain has judged, whatever it made of them.
-    met: HashSet<Identity>,
-    /// Sessions that an earlier try stored.
-    stored: HashSet<Identity>,
-    /// When what the old memory.db holds was learned.
-    times: HashMap<(Identity, SessionKey), Timestamp>,
-}
-
 impl Rebuild {
     /// Makes memory.db anew. Tells of each file that is through, and how many there are.
     ///
@@ -211,35 +153,6 @@ impl Rebuild {
         Ok(rebuilt)
     }
 
-    /// The files in `done/`, in the order in which they were learned.
-    fn plan(&self) -> Result<Plan, RebuildError> {
-        let mut entries: HashMap<String, (i64, u64)> = HashMap::new();
-        if let Some(state) = self.ledger()? {
-            state.entries(&mut |number, entry| {
-                let learned = matches!(entry.outcome, Outcome::Learned | Outcome::Revision);
-                if entry.at > 0 && (learned || !entries.contains_key(&entry.file)) {
-                    entries.insert(entry.file, (entry.at, number));
-                }
-            })?;
-        }
-        let done = &self.home.done;
-        let mut files = Vec::new();
-        for found in std::fs::read_dir(done).map_err(|source| file(done, source))? {
-            let name = found.map_err(|source| file(done, source))?.file_name();
-            let Ok(metadata) = platform::lstat(&done.join(&name)) else { continue };
-            if !metadata.is_file() || name.as_encoded_bytes().starts_with(b".") {
-                continue;
-            }
-            let written = i64::try_from(platform::Signature::of(&metadata).modified / 1_000_000);
-            let (learned_ms, entry) =
-                entries.get(&shown(&name)).copied().unwrap_or((written.unwrap_or(0), u64::MAX));
-            let name = name.as_encoded_bytes().to_vec();
-            files.push(Listed { name, learned_ms, entry, size: metadata.len() });
-        }
-        files.sort_by(|a, b| (a.learned_ms, a.entry, &a.name).cmp(&(b.learned_ms, b.entry, &b.name)));
-        Ok(Plan { pipeline: self.chain.fingerprint(), files })
-    }
-
     /// When each session was learned, as far as the old memory.db can tell. It is looked at closely later.
     fn times(&self) -> HashMap<(Identity, SessionKey), Timestamp> {
         let known = reader::open(&self.home.memory_db()).and_then(|conn| forget::sessions(&conn));
@@ -248,145 +161,6 @@ impl Rebuild {
             Some(((known.identity, known.key), at))
         };
         known.unwrap_or_default().into_iter().filter_map(time).collect()
-    }
-
-    async fn go_through(
-        &self,
-        plan: &Plan,
-        begun: u64,
-        memory: &mut Writer,
-        ledger: &mut Ledger,
-        rebuilt: &mut Rebuilt,
-        tell: &mut impl FnMut(u64, u64),
-    ) -> Result<(), RebuildError> {
-        let total = plan.files.len() as u64;
-        let mut decoding: VecDeque<(u64, JoinHandle<Decoded>)> = VecDeque::new();
-        let mut under_way: VecDeque<UnderWay> = VecDeque::new();
-        let mut waiting: Vec<(Vec<(Judged, End)>, Timestamp)> = Vec::new();
-        let (mut next, mut ahead) = (0, 0);
-        loop {
-            while let Some(listed) = plan.files.get(next)
-                && decoding.len() < self.in_flight
-                && (ahead == 0 || ahead + listed.size <= ROOM)
-            {
-                ahead += listed.size;
-                decoding.push_back((next as u64, self.read(listed)));
-                next += 1;
-            }
-            if under_way.len() < self.in_flight
-                && let Some((number, decoded)) = decoding.pop_front()
-            {
-                let Some(listed) = plan.files.get(number as usize) else { continue };
-                let decoded = decoded.await.map_err(|panic| RebuildError::Panic(panic.to_string()))?;
-                ahead -= listed.size;
-                let sessions = self.judge(listed, decoded, number < begun, ledger, rebuilt)?;
-                let learned_at = Timestamp::from_millisecond(listed.learned_ms).unwrap_or_default();
-                under_way.push_back(UnderWay { number, learned_at, sessions });
-                continue;
-            }
-            let Some(UnderWay { number, learned_at, sessions }) = under_way.pop_front() else { break };
-            let mut ended = Vec::with_capacity(sessions.len());
-            for session in sessions {
-                ended.push(session.await.map_err(|panic| RebuildError::Panic(panic.to_string()))?);
-            }
-            if number < begun {
-                for (judged, end) in ended {
-                    match end {
-                        End::Passed => ledger.note(judged),
-                        End::Finished => drop(ledger.met.insert(judged.envelope.identity)),
-                        End::Failed(why) => rebuilt.failed.push((judged.record.file, why)),
-                    }
-                }
-                continue;
-            }
-            waiting.push((ended, learned_at));
-            tell(number + 1, total);
-            if (number + 1) % COMMIT == 0 || number + 1 == total {
-                commit(memory, &mut waiting, ledger, rebuilt, number + 1)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Reads and decodes a file, on a thread that may wait for the disk.
-    fn read(&self, listed: &Listed) -> JoinHandle<Decoded> {
-        let name: OsString = platform::name_from_bytes(listed.name.clone());
-        let path = self.home.done.join(&name);
-        let (chain, forgotten) = (self.chain.clone(), self.forgotten.clone());
-        tokio::task::spawn_blocking(move || {
-            let bytes = std::fs::read(&path).map_err(|error| error.to_string())?;
-            if is_stub(&bytes) {
-                return Ok(Vec::new());
-            }
-            let name = shown(&name);
-            let decode = || chain.decode.decode(&bytes, &name);
-            let mut decoded = super::contain::contain(decode)?.map_err(|error| error.to_string())?;
-            forgotten.strip(&mut decoded);
-            Ok(longest_of_each(envelopes(decoded, &name, bytes.len() as u64)))
-        })
-    }
-
-    /// Judges the sessions of a file, and sends those that count through the chain. `stored`: an earlier try went
-    /// through the file, and what it stored need not be taken through the chain again.
-    fn judge(
-        &self,
-        listed: &Listed,
-        decoded: Decoded,
-        stored: bool,
-        ledger: &mut Ledger,
-        rebuilt: &mut Rebuilt,
-    ) -> Result<Vec<JoinHandle<(Judged, End)>>, RebuildError> {
-        let name = shown(&platform::name_from_bytes(listed.name.clone()));
-        let envelopes = match decoded {
-            Ok(envelopes) => envelopes,
-            Err(why) => {
-                rebuilt.failed.push((name, why));
-                return Ok(Vec::new());
-            }
-        };
-        let mut sessions = Vec::new();
-        for mut envelope in envelopes {
-            let opening = Opening::of(&envelope);
-            let standing = judge(&ledger.state, &mut envelope, opening)?;
-            if matches!(standing, Standing::Duplicate(_) | Standing::Older(_)) {
-                continue;
-            }
-            let record = self.record(&envelope, opening, &name, listed.entry, ledger);
-            let mut batch = StateBatch::default();
-            batch.put_learned(&envelope.identity, &record);
-            ledger.state.apply(batch)?;
-            let chain = self.chain.clone();
-            let known = stored && ledger.stored.contains(&envelope.identity);
-            sessions.push(tokio::spawn(async move {
-                let end = if known { End::Passed } else { rehearse(&chain, &mut envelope).await };
-                (Judged { envelope, record }, end)
-            }));
-        }
-        Ok(sessions)
-    }
-
-    fn record(
-        &self,
-        envelope: &Envelope,
-        opening: Opening,
-        file: &str,
-        entry: u64,
-        ledger: &Ledger,
-    ) -> LearnedRecord {
-        let stem = ledger
-            .stems
-            .of(envelope)
-            .unwrap_or_else(|| format!("rebuilt-{}", &envelope.identity.to_string()[..16]));
-        LearnedRecord {
-            key: envelope.key.to_string(),
-            file: file.to_owned(),
-            messages: opening.messages,
-            examples: known_stems::examples(&self.home, &stem),
-            first: opening.first,
-            all: opening.all,
-            stem,
-            entry,
-        }
     }
 
     /// The home's ledger; `None` where there is none, or a damaged one, which the daemon's next start makes anew.
@@ -421,71 +195,6 @@ impl Rebuild {
     }
 }
 
-/// Takes a session through the chain as `atles check --dry-run` does: nothing outside of it is touched.
-async fn rehearse(chain: &Chain, envelope: &mut Envelope) -> End {
-    let mut end = End::Passed;
-    let tell = |entry: &crate::config::StageEntry, how: Rehearsed<'_>| match how {
-        Rehearsed::Finished(_) => end = End::Finished,
-        Rehearsed::Failed(why) if entry.on_error != OnError::Continue => {
-            end = End::Failed(format!("{}: {why}", entry.name));
-        }
-        _ => {}
-    };
-    chain.rehearse(envelope, tell).await;
-    end
-}
-
-impl Ledger {
-    /// A session that an earlier try stored.
-    fn note(&mut self, judged: Judged) {
-        self.met.insert(judged.envelope.identity);
-        self.learned.insert(judged.envelope.identity, judged.record);
-    }
-
-    /// Stores a session as the daemon would have.
-    fn store(
-        &mut self,
-        batch: &mut Batch<'_>,
-        mut judged: Judged,
-        at: Timestamp,
-    ) -> Result<(), RebuildError> {
-        let (identity, key) = (judged.envelope.identity, judged.envelope.key);
-        for effect in &mut judged.envelope.effects {
-            if let Effect::TrainingData { signatures, .. } = effect {
-                let ours = self.seen.reserve(&identity, &key, signatures);
-                let mut ours = ours.into_iter();
-                signatures.retain(|_| ours.next().unwrap_or(false));
-                self.seen.commit(&identity, &key, signatures);
-            }
-        }
-        let at = self.times.get(&(identity, key)).copied().unwrap_or(at);
-        batch.store(&judged.envelope, at, false)?;
-        self.note(judged);
-        Ok(())
-    }
-}
-
-fn commit(
-    memory: &mut Writer,
-    waiting: &mut Vec<(Vec<(Judged, End)>, Timestamp)>,
-    ledger: &mut Ledger,
-    rebuilt: &mut Rebuilt,
-    reached: u64,
-) -> Result<(), RebuildError> {
-    let mut batch = memory.begin()?;
-    for (sessions, at) in waiting.drain(..) {
-        for (judged, end) in sessions {
-            match end {
-                End::Passed => ledger.store(&mut batch, judged, at)?,
-                End::Finished => drop(ledger.met.insert(judged.envelope.identity)),
-                End::Failed(why) => rebuilt.failed.push((judged.record.file, why)),
-            }
-        }
-    }
-    batch.set_progress(reached)?;
-    Ok(batch.commit()?)
-}
-
 /// Takes over the sessions whose files are gone.
 fn carry_over(
     memory: &mut Writer,
@@ -505,32 +214,6 @@ fn carry_over(
     }
     batch.commit()?;
     Ok(carried)
-}
-
-/// The database of an earlier try at the same, or a new one.
-fn open_partial(dir: &Path, plan: &Plan) -> Result<Writer, RebuildError> {
-    let (path, list) = (dir.join("memory.db"), dir.join("plan.json"));
-    let same = std::fs::read(&list)
-        .is_ok_and(|text| serde_json::from_slice::<Plan>(&text).is_ok_and(|known| known == *plan));
-    if same
-        && let Ok(memory) = Writer::open(&path)
-        && matches!(carry::progress(memory.connection()), Ok(Some(_)))
-    {
-        return Ok(memory);
-    }
-    for name in ["plan.json", "memory.db", "memory.db-wal", "memory.db-shm"] {
-        match std::fs::remove_file(dir.join(name)) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(file(&dir.join(name), error));
-            }
-            _ => {}
-        }
-    }
-    let text = serde_json::to_vec(plan).map_err(|error| file(&list, error.into()))?;
-    platform::create_private(&list)
-        .and_then(|mut out| io::Write::write_all(&mut out, &text).and_then(|()| out.sync_all()))
-        .map_err(|source| file(&list, source))?;
-    Ok(Writer::open(&path)?)
 }
 
 fn file(path: &Path, source: io::Error) -> RebuildError {

@@ -5,23 +5,21 @@
 //! journal and transaction are made durable side by side. Until the ledger says so (the settler's part, once both are),
 //! none of it counts: a crash in between runs the files again, and every write is keyed so that it then changes nothing.
 
-use std::borrow::Cow;
-use std::collections::{HashSet, VecDeque};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, TryRecvError};
 use std::time::Duration;
 
 use tracing::{error, warn};
 
+use super::outputs::outputs_of;
 use super::settler::Order;
-use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
+use super::stems::Stems;
+use super::unit::{Judged, LearnedSession, Recording, Reply, Unit};
 use crate::memory::{MemoryError, Writer, carry};
-use crate::outbox::{Journal, Output, Record, Syncer};
+use crate::outbox::{Journal, Syncer};
 use crate::platform::{self, Clock};
-use crate::session::{Effect, Envelope, LogFiles, SessionKey};
+use crate::session::SessionKey;
 use crate::spool::Home;
-use crate::stages::session_log::{SessionLog, StageRun};
 use crate::state::State;
-use crate::training::set::SetLine;
 
 /// Files in one commit at most.
 const BATCH: usize = 64;
@@ -30,8 +28,6 @@ const QUIET: Duration = Duration::from_millis(40);
 /// Sessions indexed between two looks at the queue, so that a new file is not kept waiting: some ten milliseconds. With
 /// fewer, the pages of the index that sessions share would be written so much the more often.
 const INDEX_STEP: usize = 16;
-/// Names given to outputs that may not have reached the ledger yet.
-const RECENT_STEMS: usize = 4096;
 
 /// The thread's own things.
 pub(super) struct Recorder {
@@ -243,178 +239,6 @@ impl Unit {
         match &mut self.judged {
             Judged::Learned { sessions, .. } => sessions,
             Judged::Nothing { .. } | Judged::Failed { .. } => &mut [],
-        }
-    }
-}
-
-fn outputs_of(session: &mut LearnedSession, now: jiff::Timestamp, out: &mut Vec<Record<'static>>) {
-    let LearnedSession { envelope, replaces, stages, recorded, .. } = session;
-    let key = envelope.key;
-    let mut trained = false;
-    for effect in &mut envelope.effects {
-        if let Effect::TrainingData { lines, .. } = effect {
-            trained = true;
-            let name = format!("training_{}.jsonl", recorded.stem).into();
-            let content = std::mem::take(lines).into_bytes();
-            if !content.is_empty() || replaces.is_some() {
-                out.push(Record { key, output: Output::TrainingData { name, content: content.into() } });
-            }
-        }
-    }
-    if !trained && replaces.as_ref().is_some_and(|earlier| earlier.examples > 0) {
-        let name = format!("training_{}.jsonl", recorded.stem).into();
-        out.push(Record { key, output: Output::TrainingData { name, content: Cow::default() } });
-    }
-    let wanted = envelope.effects.iter().find_map(|effect| match effect {
-        Effect::SessionLog(files) => Some(*files),
-        _ => None,
-    });
-    if let Some(wanted) = wanted {
-        let log = session_log(envelope, recorded, std::mem::take(stages), wanted);
-        out.extend(log.into_iter().map(|output| Record { key, output }));
-    }
-    // Last: this takes the chat out of the envelope, which the log still counts.
-    out.extend(set_line(envelope, replaces.is_some(), recorded, now).map(|output| Record { key, output }));
-}
-
-/// The log of its own and the line of the master log, as far as they are wanted.
-fn session_log(
-    envelope: &Envelope,
-    recorded: &Recorded,
-    stages: Vec<StageRun>,
-    wanted: LogFiles,
-) -> Vec<Output<'static>> {
-    let pipeline = format!("atles {}", env!("CARGO_PKG_VERSION"));
-    let log = SessionLog::new(envelope, &recorded.stored, &pipeline, stages);
-    let mut outputs = Vec::new();
-    if wanted.per_session
-        && let Ok(content) = serde_json::to_vec_pretty(&log)
-    {
-        let name = format!("session_log_{}.json", recorded.stem).into();
-        outputs.push(Output::SessionLog { name, content: content.into() });
-    }
-    if wanted.master
-        && let Ok(line) = serde_json::to_vec(&log)
-    {
-        outputs.push(Output::MasterLine(line.into()));
-    }
-    outputs
-}
-
-/// The session's line in the training set. A revision without answers worth learning takes the session out.
-fn set_line(
-    envelope: &mut Envelope,
-    is_revision: bool,
-    recorded: &Recorded,
-    now: jiff::Timestamp,
-) -> Option<Output<'static>> {
-    let chat = envelope.effects.iter_mut().find_map(|effect| match effect {
-        Effect::TrainingSet { chat } => Some(chat),
-        _ => None,
-    })?;
-    let answers = chat.iter().filter(|turn| turn.learn).count();
-    if answers == 0 && !is_revision {
-        return None;
-    }
-    let line = SetLine {
-        identity: envelope.identity.to_string(),
-        key: envelope.key.to_string(),
-        session_id: envelope.session.session_id.clone(),
-        stem: recorded.stem.clone(),
-        at: now.as_millisecond(),
-        answers,
-        chat: std::mem::take(chat),
-    };
-    serde_json::to_vec(&line).ok().map(|line| Output::SetLine(line.into()))
-}
-
-/// Gives names to the small files of a session.
-#[derive(Debug, Default)]
-pub(super) struct Stems {
-    recent: HashSet<String>,
-    order: VecDeque<String>,
-}
-
-impl Stems {
-    /// `<session>_<yyyymmdd_hhmmss>`, with a piece of the identity where the session's id cannot stand in a file name
-    /// as it is, or where the name is taken.
-    fn give(&mut self, envelope: &crate::session::Envelope, now: jiff::Timestamp, state: &State) -> String {
-        let (id, verbatim) = plain(&envelope.session.session_id);
-        let time = now.strftime("%Y%m%d_%H%M%S");
-        let identity = &envelope.identity.to_string()[..8];
-        let simple = format!("{id}_{time}");
-        let taken =
-            !verbatim || self.recent.contains(&simple) || state.stem_is_taken(&simple).unwrap_or(true);
-        let stem = if taken { format!("{id}-{identity}_{time}") } else { simple };
-        self.remember(&stem);
-        stem
-    }
-
-    fn remember(&mut self, stem: &str) {
-        if self.recent.insert(stem.to_owned()) {
-            self.order.push_back(stem.to_owned());
-        }
-        if self.order.len() > RECENT_STEMS
-            && let Some(oldest) = self.order.pop_front()
-        {
-            self.recent.remove(&oldest);
-        }
-    }
-}
-
-/// An id as a plain piece of a file name, and whether it is still the same. It comes from outside, so nothing in it
-/// may name a folder or hide the file, and it is cut to 80 bytes.
-pub(super) fn plain(id: &str) -> (String, bool) {
-    let safe = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    let mut name: String = id.chars().take(80).map(|c| if safe(c) { c } else { '_' }).collect();
-    if name.starts_with(['.', '-']) {
-        name.replace_range(..1, "_");
-    }
-    if name.is_empty() {
-        name.push_str("session");
-    }
-    let verbatim = name == id;
-    (name, verbatim)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::session::{Envelope, FileFacts, Session};
-    use crate::state::InMemoryStore;
-
-    #[test]
-    fn an_id_never_leads_out_of_its_folder_and_two_sessions_never_share_a_name() {
-        let state = State::new(Arc::new(InMemoryStore::default()));
-        let mut stems = Stems::default();
-        let now = Clock::manual(1_700_000_000_000).0.now();
-        let mut give = |id: &str, user: &str| {
-            let session = Session { session_id: id.into(), user_id: Some(user.into()), ..Session::default() };
-            stems.give(&Envelope::new(session, FileFacts::default()), now, &state)
-        };
-        assert_eq!(give("chat-7", "a"), "chat-7_20231114_221320");
-        let second = give("chat-7", "b");
-        assert!(second.starts_with("chat-7-") && second != "chat-7_20231114_221320", "{second}");
-        let mut seen = HashSet::new();
-        for id in [
-            "../../etc/passwd",
-            "..\\x",
-            ".hidden",
-            "-rf",
-            "a\0b",
-            "a\nb",
-            "",
-            "ä",
-            "~",
-            "con:",
-            &"x".repeat(10_000),
-        ] {
-            let stem = give(id, "a");
-            assert!(stem.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)), "{stem}");
-            assert!(!stem.starts_with(['.', '-']) && stem.len() < 120, "{stem}");
-            assert!(seen.insert(stem));
         }
     }
 }

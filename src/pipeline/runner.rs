@@ -5,25 +5,22 @@ use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::{Semaphore, SemaphorePermit, oneshot, watch};
-use tracing::{debug, info, warn};
+use tracing::{debug, warn};
 
 use super::backoff::pause;
 use super::chain::{Chain, ChainEnd, Failure, Step};
+use super::reading::longest_of_each;
 use super::reservations::Reservations;
 use super::settler::{Order, finish_move};
 use super::standing::{Opening, Standing, judge};
 use super::unit::{Judged, LearnedSession, Recorded, Recording, Reply, Unit};
-use super::verdict::{dead_letter, unreadable};
-use crate::forget::{Forgotten, Recognised};
+use super::verdict::dead_letter;
+use crate::forget::Forgotten;
 use crate::platform::{Clock, Signature};
-use crate::session::formats::Decoded;
-use crate::session::{Effect, Envelope, FileFacts, Identity, SessionKey};
-use crate::spool::{Claimed, Home, ReadError};
+use crate::session::{Effect, Envelope, Identity, SessionKey};
+use crate::spool::{Claimed, Home};
 use crate::state::{Attempt, FileRecord, Outcome, State, StateError};
 use crate::training::SeenExamples;
-
-/// A file above this size is read and decoded where it does not hold up the others.
-const LARGE: u64 = 256 << 10;
 
 /// KiB of files under way at once; decoded they take a few times as much.
 pub(super) const ROOM_KIB: u32 = 192 << 10;
@@ -70,7 +67,7 @@ pub(super) struct Runner {
 }
 
 /// Why a file's way ended before the commit.
-enum End {
+pub(super) enum End {
     Judged(Judged),
     Fate(Fate),
     Again,
@@ -85,13 +82,13 @@ impl From<StateError> for End {
 }
 
 /// What is known of the file while it is under way.
-struct Trip<'a> {
-    chain: &'a Chain,
-    file: &'a Claimed,
-    record: FileRecord,
-    signature: Signature,
+pub(super) struct Trip<'a> {
+    pub(super) chain: &'a Chain,
+    pub(super) file: &'a Claimed,
+    pub(super) record: FileRecord,
+    pub(super) signature: Signature,
     /// Conversations of an export that were left out, and why.
-    skipped: Vec<String>,
+    pub(super) skipped: Vec<String>,
 }
 
 impl Runner {
@@ -164,76 +161,6 @@ impl Runner {
             }
         }
         Ok(tally.judged())
-    }
-
-    /// Reads and decodes the file.
-    fn open(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
-        let work = |trip: &mut Trip<'_>| self.read_and_decode(trip);
-        if trip.signature.size > LARGE { tokio::task::block_in_place(|| work(trip)) } else { work(trip) }
-    }
-
-    fn read_and_decode(&self, trip: &mut Trip<'_>) -> Result<Vec<Envelope>, End> {
-        let (bytes, signature) = match trip.file.read(&self.home, trip.chain.max_size) {
-            Ok(read) => read,
-            Err(ReadError::Gone) => return Err(End::Fate(Fate::Gone)),
-            Err(ReadError::Changing) => return Err(End::Fate(Fate::Parked { pause: trip.chain.settle })),
-            Err(ReadError::Io(error)) if crate::platform::is_exhausted(&error) => {
-                return Err(End::Fate(Fate::Stalled(format!("cannot read a file in work/: {error}"))));
-            }
-            Err(problem) => {
-                trip.signature = self.signature_now(trip.file);
-                return Err(End::Unread(Box::new(unreadable(&problem, &trip.chain.retry))));
-            }
-        };
-        trip.signature = signature;
-        let name = trip.file.shown();
-        let decoded = super::contain::contain(|| trip.chain.decode.decode(&bytes, &name));
-        let failure = match decoded {
-            Ok(Ok(mut decoded)) => {
-                self.leave_out_forgotten(trip, &bytes, &decoded)?;
-                trip.skipped = std::mem::take(&mut decoded.skipped);
-                if !trip.skipped.is_empty() {
-                    info!(file = name, left_out = trip.skipped.join("; "), "not all of the file was read");
-                }
-                return Ok(envelopes(decoded, &name, signature.size));
-            }
-            Ok(Err(error)) => Failure::from(error),
-            Err(panic) => Failure::panic("decode", panic),
-        };
-        Err(End::Judged(dead_letter(failure, trip.file, &trip.record, self.now(), signature.size)))
-    }
-
-    /// What was forgotten does not come back: it leaves the file before anything else is done with it.
-    fn leave_out_forgotten(&self, trip: &mut Trip<'_>, bytes: &[u8], decoded: &Decoded) -> Result<(), End> {
-        let known = self.forgotten.recognise(bytes, &trip.file.shown(), &trip.chain.decode, decoded);
-        if known != Recognised::Nothing && trip.file.changed_since(&self.home, trip.signature) {
-            return Err(End::Again);
-        }
-        let put = |content: &[u8], signature| {
-            super::original::replace(&self.home, trip.file, signature, content)
-                .map_err(|error| End::Fate(Fate::Stalled(format!("cannot write a file in work/: {error}"))))
-        };
-        match known {
-            Recognised::Nothing => Ok(()),
-            Recognised::Some(left) => {
-                put(&left, trip.signature)?;
-                Err(End::Again)
-            }
-            Recognised::All(stub) => {
-                trip.signature = put(&stub, trip.signature)?;
-                Err(End::Judged(Judged::Nothing {
-                    outcome: Outcome::Filtered,
-                    note: "forgotten before".into(),
-                    sessions: decoded.sessions.iter().map(SessionKey::of).collect(),
-                }))
-            }
-        }
-    }
-
-    /// A file that cannot be read is judged as it lies there.
-    fn signature_now(&self, file: &Claimed) -> Signature {
-        crate::platform::lstat(&file.path(&self.home))
-            .map_or(Signature { inode: 0, size: 0, modified: 0 }, |metadata| Signature::of(&metadata))
     }
 
     async fn learn(&self, trip: &Trip<'_>, mut envelope: Envelope, tally: &mut Tally) -> Result<(), End> {
@@ -369,7 +296,7 @@ impl Runner {
         }
     }
 
-    fn now(&self) -> jiff::Timestamp {
+    pub(super) fn now(&self) -> jiff::Timestamp {
         self.clock.now()
     }
 }
@@ -409,28 +336,6 @@ fn reserved_examples(session: &LearnedSession) -> (Identity, SessionKey, Vec<u64
         _ => None,
     });
     (envelope.identity, envelope.key, signatures.unwrap_or_default())
-}
-
-pub(super) fn envelopes(decoded: crate::session::formats::Decoded, name: &str, size: u64) -> Vec<Envelope> {
-    let (format, sessions) = (decoded.format, decoded.sessions.len());
-    let facts = |index| FileFacts { name: name.to_owned(), size, format, index, sessions };
-    decoded
-        .sessions
-        .into_iter()
-        .enumerate()
-        .map(|(index, session)| Envelope::new(session, facts(index)))
-        .collect()
-}
-
-/// Where a file holds several versions of one session, only the longest is learned.
-pub(super) fn longest_of_each(mut envelopes: Vec<Envelope>) -> Vec<Envelope> {
-    if envelopes.len() > 1 {
-        envelopes.sort_by_key(|envelope| std::cmp::Reverse(envelope.session.messages.len()));
-        let mut seen = std::collections::HashSet::new();
-        envelopes.retain(|envelope| seen.insert(envelope.identity));
-        envelopes.sort_by_key(|envelope| envelope.file.index);
-    }
-    envelopes
 }
 
 /// What came of a file's sessions.

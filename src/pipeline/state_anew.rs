@@ -13,8 +13,8 @@ use std::path::Path;
 use std::time::UNIX_EPOCH;
 
 use super::evidence::{Evidence, Turn};
+use super::reading::{envelopes, longest_of_each};
 use super::recovery::names_in;
-use super::runner::{envelopes, longest_of_each};
 use super::standing::{Opening, Standing, give_own_id, judge};
 use crate::config::StageEntry;
 use crate::memory::reader::Remembered;

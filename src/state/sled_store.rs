@@ -120,12 +120,12 @@ impl Opened {
         let marks = db.open_tree(MARKS).map_err(translate)?;
         let (redo, kept) = RedoLog::open(dir)?;
         let opened = Opened { log: File::open(dir.join("db"))?, db, marks, redo: Mutex::new(redo) };
-        opened.redo(kept)?;
+        opened.make_up(kept)?;
         Ok(opened)
     }
 
     /// Gives sled what only the redo log may have, and begins that anew.
-    fn redo(&self, kept: Option<Kept>) -> Result<(), StateError> {
+    fn make_up(&self, kept: Option<Kept>) -> Result<(), StateError> {
         let known = self.marks.get(GENERATION).map_err(translate)?;
         let known =
             known.and_then(|bytes| Some(u64::from_be_bytes(bytes.as_ref().try_into().ok()?))).unwrap_or(0);
