@@ -93,8 +93,11 @@ impl Recording {
             for name in home.names("spool") {
                 let path = home.spool().join(name);
                 let original = pool.path().join(path.symlink_metadata().unwrap().ino().to_string());
-                fs::hard_link(&path, &original).unwrap();
-                disk.given_file(&path, &original);
+                // What a run that crashed has left in the spool was given before it.
+                if !original.exists() {
+                    fs::hard_link(&path, &original).unwrap();
+                    disk.given_file(&path, &original);
+                }
             }
             let calls = traced(&home, &pool.path().join(format!("trace-{number}")), crash, skip);
             let start = disk.now();
