@@ -163,10 +163,15 @@ fn sync_each(dir: &Path) -> io::Result<()> {
 
 /// Writes a file so that a reader sees the old content or the new, never a part.
 fn replace(dir: &Path, name: &str, content: &[u8]) -> io::Result<()> {
+    let path = dir.join(name);
+    if platform::create_whole(&path, content)? {
+        platform::failpoint("courier.file_made");
+        return Ok(());
+    }
     let aside = dir.join(format!(".{name}.tmp"));
     platform::create_private(&aside)?.write_all(content)?;
     platform::failpoint("courier.file_written");
-    std::fs::rename(&aside, dir.join(name))
+    std::fs::rename(&aside, path)
 }
 
 fn remove(path: &Path) -> io::Result<()> {

@@ -108,6 +108,37 @@ pub fn create_private(path: &Path) -> io::Result<File> {
     options.open(path)
 }
 
+/// Makes a private file that has its name only once it is whole, which touches its folder once. `false` if the name is
+/// taken, or where files without a name cannot be made: nothing has changed then.
+pub fn create_whole(path: &Path, content: &[u8]) -> io::Result<bool> {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::fs::{AtFlags, CWD, Mode, OFlags, linkat, open};
+        use rustix::io::Errno;
+        use std::os::fd::AsRawFd;
+        let dir = path.parent().ok_or(ErrorKind::InvalidInput)?;
+        let flags = OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC;
+        let mut file = match open(dir, flags, Mode::RUSR | Mode::WUSR) {
+            Ok(unnamed) => File::from(unnamed),
+            Err(Errno::OPNOTSUPP | Errno::ISDIR | Errno::INVAL) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        file.write_all(content)?;
+        let unnamed = format!("/proc/self/fd/{}", file.as_raw_fd());
+        match linkat(CWD, unnamed, CWD, path, AtFlags::SYMLINK_FOLLOW) {
+            Ok(()) => Ok(true),
+            // Without /proc there is no way to it.
+            Err(Errno::EXIST | Errno::NOENT | Errno::OPNOTSUPP | Errno::PERM) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = (path, content);
+        Ok(false)
+    }
+}
+
 /// Writes a whole private file in the place of another, if there is one: a reader sees the old one or the new, also
 /// after a loss of power.
 pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
@@ -270,6 +301,23 @@ mod tests {
         std::fs::remove_file(&b).unwrap();
         rename_no_replace(&a, &b).unwrap();
         assert_eq!(std::fs::read_to_string(&b).unwrap(), "new");
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_whole_file_is_private_takes_no_name_that_is_taken_and_leaves_nothing_beside_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        // Where it is not made, the file system has no files without a name.
+        if !create_whole(&path, b"new").unwrap() {
+            assert!(!path.exists());
+            return;
+        }
+        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        assert!(!create_whole(&path, b"newer").unwrap());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "new");
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 
     #[cfg(unix)]

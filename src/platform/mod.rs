@@ -13,7 +13,7 @@ pub use allocator::start_with_lean_allocator;
 pub use clock::Clock;
 pub use crash::{failpoint, hurried, sync_point};
 pub use files::{
-    Signature, create_private, free_bytes, is_disk_full, is_exhausted, last_change, lstat,
+    Signature, create_private, create_whole, free_bytes, is_disk_full, is_exhausted, last_change, lstat,
     make_everything_private, make_private, make_private_dir, may_write, name_from_bytes, open_regular,
     open_to_others, rename_no_replace, replace, same_filesystem, sync_dir, sync_filesystem,
 };

@@ -206,6 +206,18 @@ impl Disk {
                 }
                 open.insert(fd, Open { node, offset: 0, append });
             }
+            What::OpenUnnamed { fd, folder } => {
+                open.remove(&fd);
+                if self.node(&folder).is_some() {
+                    let node = self.add(false, &folder);
+                    open.insert(fd, Open { node, offset: 0, append: false });
+                }
+            }
+            What::Name { fd, to } => {
+                if let (Some(Open { node, .. }), Some(slot)) = (open.get(&fd).copied(), self.slot(&to)) {
+                    self.change(start, end, Kind::Link { slot, node });
+                }
+            }
             What::Duplicate { fd, new } => {
                 open.remove(&new);
                 if let Some(known) = open.get(&fd).copied() {

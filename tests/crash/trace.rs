@@ -21,6 +21,16 @@ pub(crate) enum What {
         truncate: bool,
         append: bool,
     },
+    /// A file without a name was made in a folder.
+    OpenUnnamed {
+        fd: u32,
+        folder: PathBuf,
+    },
+    /// It got a name.
+    Name {
+        fd: u32,
+        to: PathBuf,
+    },
     Duplicate {
         fd: u32,
         new: u32,
@@ -118,6 +128,7 @@ fn call(text: &str) -> Option<What> {
         "fallocate" => What::Allocate { fd: fd()?, end: number(2)? + number(3)? },
         "rename" => What::Rename { from: path(None, get(0)?)?, to: path(None, get(1)?)? },
         "renameat" | "renameat2" => What::Rename { from: path(get(0), get(1)?)?, to: path(get(2), get(3)?)? },
+        "linkat" => What::Name { fd: by_descriptor(&path(None, get(1)?)?)?, to: path(get(2), get(3)?)? },
         "unlink" | "rmdir" => What::Remove { path: path(None, get(0)?)? },
         "unlinkat" => What::Remove { path: path(get(0), get(1)?)? },
         "mkdir" => What::MakeDir { path: path(None, get(0)?)? },
@@ -131,12 +142,20 @@ fn call(text: &str) -> Option<What> {
 fn opened(result: u64, path: PathBuf, flags: &str) -> What {
     let has = |flag: &str| flags.split('|').any(|one| one == flag);
     let fd = u32::try_from(result).unwrap_or(u32::MAX);
+    if has("O_TMPFILE") {
+        return What::OpenUnnamed { fd, folder: path };
+    }
     What::Open { fd, path, create: has("O_CREAT"), truncate: has("O_TRUNC"), append: has("O_APPEND") }
 }
 
 /// `7<\x2f…>` is descriptor 7.
 fn descriptor(text: &str) -> Option<u32> {
     text.split('<').next()?.parse().ok()
+}
+
+/// `/proc/self/fd/7` is descriptor 7.
+fn by_descriptor(path: &Path) -> Option<u32> {
+    path.strip_prefix("/proc/self/fd").ok()?.to_str()?.parse().ok()
 }
 
 /// A path, and the folder it starts from: `AT_FDCWD<\x2f…>` or `7<\x2f…>`.
